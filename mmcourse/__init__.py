@@ -22,3 +22,25 @@ def root():
         raise UsageError("The course's notebooks are not beside the package: clone the repository and install it "
                          "with `pip install -e .` from there.")
     return here
+
+
+def device():
+    """The torch device that lessons train on: a GPU when there is one, else the CPU."""
+    import torch
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def budget():
+    """The one dial for training: "gpu" when there is a GPU, else "cpu"."""
+    return "gpu" if device().type == "cuda" else "cpu"
+
+
+def setup():
+    """Make a notebook ready: the course's figure style, a fixed seed, and one line that says what runs here."""
+    import torch
+    from mmcourse import show
+    show.style()
+    torch.manual_seed(0)
+    name = torch.cuda.get_device_name() if budget() == "gpu" else f"{torch.get_num_threads()} CPU threads"
+    print(f"mmcourse {__version__}, Python {sys.version.split()[0]}, torch {torch.__version__}, {name}: "
+          f"budget {budget()!r}")

@@ -1,0 +1,103 @@
+// Lays every slide out in the browser, where type can be measured, then starts reveal.js.
+// A slide takes the largest type that fits, with its output below the rest or beside it; what still does not fit goes
+// on to a next slide under the same heading. A slide that fits in no way is marked data-fault="what is wrong".
+"use strict";
+(() => {
+  const SIZES = ["size-0", "size-1", "size-2", "size-3", "size-4", "size-4 dense"];
+  const SMALLEST_PICTURE = 0.2;                       // of a slide's area, while anything else stands on the slide
+  const root = document.querySelector(".reveal"), slides = root.querySelector(".slides");
+  const $ = (element, selector) => [...element.querySelectorAll(selector)];
+
+  function overflow(page) {                           // what sticks out of the page, in words; "" when all fits
+    const room = (page.querySelector(".blocks") || page).getBoundingClientRect();
+    for (const part of [page, ...$(page, "h2, .blocks, .blocks > *")]) {
+      const box = part.getBoundingClientRect(), name = part.classList[0] || "heading";
+      const wide = Math.max(part.scrollWidth - part.clientWidth, part === page ? 0 : box.right - room.right);
+      const high = Math.max(part.scrollHeight - part.clientHeight, part === page ? 0 : box.bottom - room.bottom);
+      if (wide > 1) return `${name} is ${Math.round(wide)} px too wide`;
+      if (high > 1 && name !== "heading") return `${name} is ${Math.round(high)} px too high`;
+    }
+    return "";
+  }
+
+  function pictures(page) {                           // drawn area of the pictures, as a share of the slide
+    return $(page, ".picture img").reduce((sum, image) => {
+      const scale = Math.min(image.clientWidth / image.naturalWidth, image.clientHeight / image.naturalHeight);
+      return sum + scale * scale * image.naturalWidth * image.naturalHeight;
+    }, 0) / (1280 * 720);
+  }
+
+  function arrange(page, size, side) {
+    const blocks = page.querySelector(".blocks");
+    page.className = `page ${size}`;
+    blocks.className = side ? "blocks side" : "blocks";
+    blocks.style.gridTemplateRows = side ? `repeat(${blocks.children.length - 1}, auto) 1fr` : "";
+  }
+
+  function fit(page) {                                // the best arrangement that fits, or false
+    const count = $(page, ".blocks > *").length, drawn = $(page, ".picture").length;
+    const mayStandBeside = count > 1 && $(page, ".output").length === 1 && !page.querySelector(".wraps");
+    let best = null;
+    for (const [step, size] of SIZES.entries()) {
+      for (const side of mayStandBeside ? [false, true] : [false]) {
+        arrange(page, size, side);
+        const area = pictures(page);
+        if (overflow(page) || (drawn && count > 1 && area < SMALLEST_PICTURE)) continue;
+        const score = drawn ? Math.sqrt(area) * (1 - 0.08 * step) : -step;
+        if (!best || score > best.score + 1e-6) best = {score, size, side};
+      }
+    }
+    if (best) arrange(page, best.size, best.side);
+    return Boolean(best);
+  }
+
+  function wrapLongLines(page) {                      // lines that the smallest type cannot hold
+    arrange(page, SIZES.at(-1), false);
+    for (const code of $(page, ".code")) code.classList.toggle("wraps", code.scrollWidth > code.clientWidth);
+  }
+
+  function layOut(section) {                          // may put a continuation behind the section; returns the fault
+    const page = section.querySelector(".page"), blocks = page.querySelector(".blocks"), rest = [];
+    if (!blocks) return overflow(page);
+    wrapLongLines(page);
+    while (!fit(page) && blocks.children.length > 1) {
+      rest.unshift(blocks.lastElementChild);
+      blocks.lastElementChild.remove();
+    }
+    if (rest.length) {
+      const next = section.cloneNode(true);
+      next.querySelector(".blocks").replaceChildren(...rest);
+      rest[0].classList.remove("fragment");           // turning the page is its step
+      for (const half of section.dataset.timing ? [section, next] : []) half.dataset.timing = half.dataset.timing / 2;
+      section.after(next);
+    }
+    return overflow(page);
+  }
+
+  async function start() {
+    MathJax.startup.defaultReady();
+    await MathJax.startup.promise;
+    await MathJax.typesetPromise();
+    await Promise.all([...document.fonts].map(font => font.load()));
+    await Promise.all($(slides, "img").map(image => image.decode().catch(() => {})));
+    $(slides, ".output").forEach(output => output.classList.toggle("grows", output.querySelector(".picture") !== null));
+    const answers = $(slides, "details");
+    answers.forEach(answer => { answer.open = true; });   // an opened answer must fit as well
+    for (let section = slides.firstElementChild; section; section = section.nextElementSibling) {
+      const fault = layOut(section);
+      if (fault) section.dataset.fault = fault;
+    }
+    answers.forEach(answer => { answer.open = /print-pdf/.test(location.search); });
+    const sections = [...slides.children], timed = sections.filter(section => section.dataset.timing);
+    sections.forEach((section, index) => Object.assign(section.querySelector(".page").dataset,
+      {name: slides.dataset.name, number: `${index + 1} / ${sections.length}`}));
+    const seconds = timed.reduce((sum, section) => sum + Number(section.dataset.timing), 0);
+    root.classList.add("laid-out");
+    await Reveal.initialize({
+      width: 1280, height: 720, margin: 0, minScale: 0.1, maxScale: 10, center: false, controls: false, hash: true,
+      transition: "none", pdfSeparateFragments: false, plugins: [RevealNotes],
+      totalTime: Math.max(60 * root.dataset.minutes, seconds + 60 * (sections.length - timed.length)),
+    });
+  }
+  window.addEventListener("load", start);
+})();

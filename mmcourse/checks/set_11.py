@@ -1,0 +1,205 @@
+"""Checks of lesson 11, attention. Truth: torch's scaled_dot_product_attention and MultiheadAttention, loops, arithmetic."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from mmcourse import world
+from mmcourse.checks import close, exercise, expect, same, takes, tensor
+
+
+@exercise("11.1", points=2)
+def predictions(answer):
+    takes(answer)
+    got = answer()
+    names = ("equal", "masked", "spread", "ratio", "reordered", "cold")
+    expect(isinstance(got, dict) and set(got) == set(names), f"Return a dict with exactly the keys {', '.join(names)}.")
+    for name in names:
+        expect(isinstance(got[name], (int, float)), f'"{name}" should be a number (or True / False), '
+                                                    f"and is {got[name]!r}.")
+
+    def near(name, value):
+        return abs(got[name] - value) < 0.01
+    expect(near("equal", 1 / 3), '"equal": equal scores share the weight equally, and the weights sum to one.')
+    expect(not near("masked", 1 / 3), '"masked": the weight of the hidden key does not get lost: the softmax shares it out, '
+                                      "so that the rest still sums to one.")
+    expect(near("masked", 1 / 2), '"masked": two keys are left, with equal scores.')
+    expect(not near("spread", 64), '"spread": 64 is the variance; the standard deviation is its square root.')
+    expect(near("spread", 8), '"spread": each of the 64 products has variance 1; variances of independent numbers add.')
+    expect(not near("ratio", 2), '"ratio": twice the queries, each of which meets twice the keys.')
+    expect(near("ratio", 4), '"ratio": count the entries of the table of scores, T rows by T columns, for both lengths.')
+    expect(not got["reordered"], '"reordered": a weighted mean is a sum, and a sum does not care about the order '
+                                 "of its terms.")
+    expect(near("cold", 1), '"cold": near temperature zero the softmax becomes a maximum: everything goes to one key.')
+
+
+def _masked_inputs():
+    shape = [int(torch.randint(low, 8, ())) for low in (2, 2, 3, 4)]
+    batch, length, keys, width = shape
+    query, key, value = (torch.randn(batch, n, w) for n, w in ((length, width), (keys, width), (keys, width + 1)))
+    mask = torch.rand(batch, length, keys) > 0.4
+    mask[..., 0], mask[..., 1] = True, False                # every row has something to see and something hidden
+    return query, key, value, mask
+
+
+@exercise("11.2", points=3)
+def attention(answer):
+    takes(answer, "query", "key", "value", "mask")
+    query, key, value, mask = _masked_inputs()
+    eye = torch.eye(key.shape[-2]).expand(len(key), -1, -1)  # values that are the identity give the weights back
+    for hidden in (None, mask):
+        got = answer(query, key, value, hidden)
+        expect(isinstance(got, (tuple, list)) and len(got) == 2, "Return two things: the mixed values and the weights.")
+        output, weights = got
+        tensor(output, (*query.shape[:-1], value.shape[-1]), torch.float32, "The output")
+        tensor(weights, (*query.shape[:-1], key.shape[-2]), torch.float32, "The weights")
+        want = F.scaled_dot_product_attention(query, key, eye, attn_mask=hidden)
+        if hidden is not None:
+            expect(not same(weights, F.scaled_dot_product_attention(query, key, eye, attn_mask=~hidden)),
+                   "The mask is read the wrong way round: True means this query may look at this key.")
+            expect(weights[~hidden].abs().max() == 0, "A hidden key gets weight: its score must go (almost) to minus "
+                                                      "infinity before the softmax.")
+        expect(not same(weights.sum(-2), torch.ones_like(weights.sum(-2)), 1e-4),
+               "The weights sum to one over the queries: the softmax runs over the wrong dimension. Each query shares "
+               "its weight among the keys, the last one.")
+        expect(same(weights.sum(-1), torch.ones_like(weights.sum(-1)), 1e-4),
+               "The weights of a query should sum to one. With a mask: hide the scores before the softmax, not the "
+               "weights after it.")
+        expect(not same(weights, F.scaled_dot_product_attention(query, key, eye, attn_mask=hidden, scale=1.0)),
+               "The scores are not scaled: divide by the square root of the width d.")
+        expect(not same(weights, F.scaled_dot_product_attention(query, key, eye, hidden, scale=1 / query.shape[-1])),
+               "The scores are divided by d: divide by its square root.")
+        close(weights, want, "The weights are not torch's.")
+        close(output, F.scaled_dot_product_attention(query, key, value, hidden), "The output is not torch's.")
+    loud = answer(300 * query, 300 * key, value, mask)[1]
+    expect(not loud.isnan().any() and loud[~mask].abs().max() == 0,
+           "With very large scores a hidden key still gets weight: the number put in its place is not low enough.")
+    blind = mask.clone()
+    blind[0, 0] = False
+    output, weights = answer(query, key, value, blind)
+    expect(not output.isnan().any(), "A query that may look nowhere gives NaN: a softmax over nothing but minus infinity. "
+                                     "Its weights should be zeros.")
+    expect(weights[0, 0].abs().max() == 0, "A query that may look nowhere should get zero weights.")
+
+
+@exercise("11.3", points=2)
+def batch_mask(answer):
+    takes(answer, "lengths", "causal")
+    lengths = torch.tensor([3, 5, 1, int(torch.randint(2, 5, ()))])
+    for causal in (False, True):
+        want = torch.zeros(4, 1, 5, 5, dtype=torch.bool)
+        for b in range(4):
+            for t in range(5):
+                for s in range(5):
+                    want[b, 0, t, s] = s < lengths[b] and (s <= t or not causal)
+        got = answer(lengths.clone(), causal)
+        tensor(got, (4, 1, 5, 5), torch.bool, f"The mask (causal={causal})")
+        expect(not got.equal(~want), "True and False are the wrong way round: True means may look.")
+        if causal:
+            expect(got[1, 0].diagonal().all(), "A position may look at itself: the diagonal is True.")
+            expect(not got[1, 0].triu(1).any(), "Position 0 sees position 1: with causal=True nobody looks ahead.")
+            expect(not got[2, 0, :, 1:].any(), "Padding can be seen in the causal mask: a key must be both real and not "
+                                               "ahead, so join the two with `and` (&).")
+        expect(not got[2, 0, 0, 1:].any(), "Row 2 has one word, yet its padding can be seen: hide the keys from "
+                                           "lengths[b] on.")
+        expect(got[2, 0, :, 0].all(), "The padding queries are hidden, not the padding keys: the last dimension is "
+                                      "the keys.")
+        expect(got.equal(want), f"Some entries differ for causal={causal}: write out the table for lengths 3 and 5 "
+                                "on paper and compare.")
+
+
+@exercise("11.4", points=4)
+def multi_head(answer):
+    takes(answer, "x", "w_query", "w_key", "w_value", "w_output", "num_heads", "mask")
+    batch, length, heads, width = 3, 5, 4, 8
+    x, weights = torch.randn(batch, length, heads * width), [torch.randn(heads * width, heads * width) / 4 for _ in "qkvo"]
+    mask = torch.ones(length, length, dtype=torch.bool).tril()
+    library = torch.nn.MultiheadAttention(heads * width, heads, bias=False, batch_first=True)
+    with torch.no_grad():                                    # torch keeps its matrices transposed: y = x @ W.T
+        library.in_proj_weight.copy_(torch.cat([w.T for w in weights[:3]]))
+        library.out_proj.weight.copy_(weights[3].T)
+    query, key, value = (x @ w for w in weights[:3])
+
+    def split(y):
+        return y.view(batch, length, heads, width).transpose(1, 2)
+    for hidden in (None, mask):
+        got = answer(x, *weights, heads, hidden)
+        tensor(got, x.shape, torch.float32)
+        want = library(x, x, x, attn_mask=None if hidden is None else ~hidden, need_weights=False)[0]
+        one = F.scaled_dot_product_attention(query, key, value, hidden) @ weights[3]
+        expect(not same(got, one, 1e-4), "This is one wide head: split the width into num_heads slices first.")
+        cut = [y.reshape(batch, heads, length, width) for y in (query, key, value)]
+        cut = F.scaled_dot_product_attention(*cut, hidden)
+        for merged in (cut.transpose(1, 2).reshape(x.shape), cut.reshape(x.shape)):
+            expect(not same(got, merged @ weights[3], 1e-4),
+                   "The heads were cut along the words: a view of (B, T, D) as (B, H, T, D/H) mixes words and heads. View it "
+                   "as (B, T, H, D/H) first, then swap T and H.")
+        heads_out = F.scaled_dot_product_attention(split(query), split(key), split(value), hidden)
+        expect(not same(got, heads_out.reshape(x.shape) @ weights[3], 1e-4),
+               "The heads were put together without swapping back: go from (B, H, T, D/H) to (B, T, H, D/H) before you "
+               "flatten.")
+        expect(not same(got, heads_out.transpose(1, 2).reshape(x.shape), 1e-4),
+               "The heads stand side by side, but w_output is missing: it lets them talk.")
+        wide = F.scaled_dot_product_attention(split(query), split(key), split(value), hidden,
+                                              scale=1 / math.sqrt(heads * width))
+        expect(not same(got, wide.transpose(1, 2).reshape(x.shape) @ weights[3], 1e-4),
+               "The scores are scaled by the whole width: each head has only D / num_heads numbers.")
+        if hidden is not None:
+            expect(not same(got, library(x, x, x, need_weights=False)[0], 1e-4), "The mask is not used.")
+        close(got, want, "The result is not that of torch.nn.MultiheadAttention.", 1e-4)
+
+
+@exercise("11.5", points=3)
+def padded_sentences(answer):
+    takes(answer, "attention", "embeddings", "lengths")
+    library = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+    words, lengths = torch.randn(3, 4, 8), torch.tensor([4, 2, 3])
+    got = answer(library, words, lengths)
+    tensor(got, (3, 8), torch.float32)
+    alone = torch.stack([library(words[b:b + 1, :n], words[b:b + 1, :n], words[b:b + 1, :n])[0][0].mean(0)
+                         for b, n in enumerate(lengths.tolist())])
+    padded = torch.cat([words, torch.randn(3, 3, 8)], dim=1)
+    more = answer(library, padded, lengths)
+    tensor(more, (3, 8), torch.float32)
+    hidden = torch.arange(7) < lengths[:, None]
+    wrong = library(padded, padded, padded, key_padding_mask=hidden)[0]
+    average = (wrong * hidden[..., None]).sum(1) / lengths[:, None]
+    expect(not same(more, average), "The mask still says the opposite: in torch.nn.MultiheadAttention True means hidden.")
+    everything = library(padded, padded, padded)[0]
+    expect(not same(more, (everything * hidden[..., None]).sum(1) / lengths[:, None]),
+           "The attention still looks at the padding: hide it with key_padding_mask.")
+    right = library(padded, padded, padded, key_padding_mask=~hidden)[0]
+    expect(not same(more, right.mean(1)), "The attention is right now, but the mean still counts the padding: average over "
+                                          "the real words only.")
+    expect(same(got, more), "More padding still changes the sentence vectors: three random vectors behind the words must "
+                            "change nothing.")
+    close(got, alone, "A sentence in a batch should give what it gives alone.")
+
+
+HELD_OUT = range(2**33, 2**33 + 200)
+
+
+@exercise("11.6", points=4)
+def look_for(answer):
+    takes(answer, "cells", "color")
+    inside, scenes = [], 0
+    for seed in HELD_OUT:
+        scene = world.sample(seed)
+        pixels = torch.tensor(world.draw([scene], 64)[0]).float() / 255
+        cells = pixels.unfold(0, 4, 4).unfold(1, 4, 4).mean((-1, -2)).reshape(256, 3)
+        color = scene[0].color
+        weights = answer(cells, torch.tensor(world.COLORS[color]).float() / 255)
+        if not scenes:
+            tensor(weights, (256,), torch.float32, "The weights")
+            expect((weights >= 0).all() and abs(weights.sum() - 1) < 1e-4, "The weights should be positive and sum to one: "
+                                                                          "end with a softmax.")
+        masks = torch.tensor(scene.masks(64)[[thing.color == color for thing in scene]]).any(0)
+        touched = masks.unfold(0, 4, 4).unfold(1, 4, 4).flatten(2).any(-1).reshape(256)
+        inside.append(weights[touched].sum().item())
+        scenes += 1
+    score = sum(inside) / scenes
+    print(f"Of the weight, {score:.1%} lies on things of the asked color (target: 90%).")
+    expect(score > 0.35, "Most of the weight lies elsewhere. The dot product prefers bright cells, and paper is the "
+                         "brightest: subtract something first, or measure a distance.")
+    expect(score >= 0.9, "The right cells win, but too much weight leaks to the many others: make the softmax sharper.")

@@ -1,0 +1,111 @@
+"""One look for every figure of the course: white ground, few lines, titles that say what to see, alt text always."""
+
+import base64
+import io
+import textwrap
+from html import escape
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import display
+from matplotlib.colors import ListedColormap
+from PIL import Image
+
+INK, ACCENT, QUIET = "#222222", "#0072B2", "#9A9A9A"
+CYCLE = [ACCENT, "#D55E00", "#009E73", "#CC79A7", "#E69F00", INK]      # Okabe and Ito (2008): safe for the colour-blind
+STYLE = {
+    "figure.facecolor": "white", "savefig.facecolor": "white", "axes.facecolor": "white",
+    "figure.dpi": 100, "savefig.dpi": 100, "font.size": 11, "axes.titlesize": 12, "axes.titlelocation": "left",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": QUIET, "axes.labelcolor": INK,
+    "xtick.color": INK, "ytick.color": INK, "text.color": INK, "axes.prop_cycle": plt.cycler(color=CYCLE),
+    "lines.linewidth": 2, "legend.frameon": False, "image.cmap": "cividis", "figure.constrained_layout.use": True,
+}
+# From clear to the accent: laid over a picture, it tints what is looked at and leaves the rest as it is.
+LOOK = ListedColormap([(0.83, 0.37, 0.0, a) for a in np.linspace(0, 0.85, 256)], name="look")
+
+
+def style():
+    """Use the course's matplotlib style from here on."""
+    plt.rcParams.update(STYLE)
+
+
+def _png(fig):
+    buffer, small = io.BytesIO(), io.BytesIO()
+    fig.savefig(buffer, format="png")
+    plt.close(fig)
+    Image.open(buffer).convert("RGB").quantize(256).save(small, format="png", optimize=True)   # a third of the bytes
+    return small.getvalue()
+
+
+def figure(fig, alt):
+    """Show a matplotlib figure with its alt text (one sentence that says what a reader would see), then close it."""
+    display({"image/png": _png(fig), "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
+
+
+def html(fig, alt):
+    """The figure as one <img> with its alt text, for widgets that redraw themselves."""
+    data = base64.b64encode(_png(fig)).decode()
+    return f'<img alt="{escape(alt)}" style="max-width: 100%" src="data:image/png;base64,{data}">'
+
+
+def grid(pictures, captions=None, columns=4, side=1.7, cmap=None):
+    """Pictures in a grid, each with its sentence below. pictures: PIL images or arrays. Returns (figure, axes list)."""
+    rows = -(-len(pictures) // columns)
+    columns = min(columns, len(pictures))
+    text = 0.62 if captions else 0.1
+    fig, axes = plt.subplots(rows, columns, figsize=(columns * (side + 0.25), rows * (side + text)), squeeze=False)
+    for i, ax in enumerate(axes.flat):
+        ax.axis("off")
+        if i < len(pictures):
+            ax.imshow(pictures[i], cmap=cmap)
+            _frame(ax, pictures[i])
+            if captions:
+                ax.set_title(_wrap(captions[i], int(side * 13)), y=-0.04, va="top", loc="center", fontsize=9)
+    return fig, list(axes.flat)
+
+
+def pictures(pictures, captions=None, alt=None, title=None, **layout):
+    """Show pictures in a grid, each with its sentence; see `grid`. alt is required: what is there to see?"""
+    fig, _ = grid(pictures, captions, **layout)
+    if title:
+        fig.suptitle(title, x=0.01, ha="left", fontsize=12)
+    figure(fig, alt or (captions and "Pictures: " + "; ".join(map(str, captions))))
+
+
+def look(ax, image, weights, title=""):
+    """Draw a picture with attention over it: the stronger the orange, the more weight.
+
+    image: PIL image or (H, W, 3) array; weights: (h, w) array over a grid of cells that covers the picture.
+    """
+    height, width = np.asarray(image).shape[:2]
+    weights = np.asarray(weights, dtype=float)
+    ax.imshow(image)
+    ax.imshow(weights / max(weights.max(), 1e-9), cmap=LOOK, extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+              vmin=0, vmax=1)
+    ax.axis("off")
+    _frame(ax, image)
+    ax.set_title(title, fontsize=10)
+
+
+def matrix(ax, values, rows=None, columns=None, title="", numbers=True, vmax=1.0):
+    """A small matrix as coloured squares with its numbers: rows are queries, columns are keys."""
+    values = np.asarray(values, dtype=float)
+    ax.imshow(values, cmap="Blues", vmin=0, vmax=vmax)
+    ax.set_xticks(range(values.shape[1]), columns if columns is not None else range(values.shape[1]))
+    ax.set_yticks(range(values.shape[0]), rows if rows is not None else range(values.shape[0]))
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_title(title)
+    if numbers:
+        for (i, j), value in np.ndenumerate(values):
+            ax.text(j, i, f"{value:.2f}".removeprefix("0") if value < 1 else f"{value:g}", ha="center", va="center",
+                    fontsize=9, color="white" if value > 0.55 * vmax else INK)
+
+
+def _frame(ax, picture):
+    height, width = np.asarray(picture).shape[:2]
+    ax.add_patch(plt.Rectangle((-0.5, -0.5), width, height, fill=False, color=QUIET, linewidth=0.8, clip_on=False))
+
+
+def _wrap(text, width):
+    return "\n".join(textwrap.wrap(str(text), width))

@@ -1,0 +1,89 @@
+"""One training loop for the whole course: warm-up, decay, mixed precision on a GPU, checkpoint and resume."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tqdm.auto import tqdm
+
+from mmcourse import UsageError, device
+
+
+def fit(model, batch, loss, steps, lr=2e-3, warmup=50, weight_decay=0.01, checkpoint=None, every=200):
+    """Train `model` with AdamW (Loshchilov and Hutter 2019): linear warm-up, then cosine decay to zero.
+
+    batch(step) gives the data of a step; make it a pure function of the step, and a resumed run sees the data that the
+    undisturbed one would have seen. loss(model, data) gives a scalar. With a `checkpoint` path (.safetensors), the state
+    is saved every `every` steps, and a run that was cut off goes on from there.
+    Returns the losses, one float per step, those before a resume included.
+    """
+    where = device()
+    model.to(where).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
+    losses = resume(checkpoint, model, optimizer) if checkpoint and Path(checkpoint).exists() else []
+    bar = tqdm(range(len(losses), steps), initial=len(losses), total=steps, unit="step", leave=False,
+               disable=not watched())
+    for step in bar:
+        for group in optimizer.param_groups:
+            group["lr"] = lr * schedule(step, steps, warmup)
+        with torch.autocast(where.type, torch.bfloat16, enabled=where.type == "cuda"):
+            value = loss(model, batch(step))
+        optimizer.zero_grad()
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(value.item())
+        if not torch.isfinite(value):
+            raise FloatingPointError(f"The loss became {losses[-1]} at step {step}: try a smaller lr than {lr}.")
+        if step % 20 == 0:
+            bar.set_postfix_str(f"loss {losses[-1]:.3f}")
+        if checkpoint and (step + 1) % every == 0:
+            save(checkpoint, model, optimizer, losses)
+    model.eval()
+    return losses
+
+
+def schedule(step, steps, warmup):
+    """The share of the learning rate at a step: up in a straight line, down in half a cosine."""
+    if step < warmup:
+        return (step + 1) / warmup
+    done = torch.tensor((step - warmup) / max(1, steps - warmup))
+    return (0.5 * (1 + torch.cos(torch.pi * done))).item()
+
+
+def watched():
+    """Is somebody looking at a progress bar? Not while notebooks are built, tested or marked."""
+    return not os.environ.get("MMCOURSE_STATIC") and ("ipykernel" in sys.modules or sys.stderr.isatty())
+
+
+def save(path, model, optimizer, losses):
+    """Write model, optimizer and losses into one safetensors file, whole or not at all."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for i, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{key}": torch.as_tensor(value) for key, value in state.items()}
+    beside = Path(path).with_suffix(".tmp")
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.contiguous() for name, value in tensors.items()}, beside, {"losses": json.dumps(losses)})
+    os.replace(beside, path)
+
+
+def resume(path, model, optimizer):
+    """Put a saved run back into model and optimizer. Returns its losses. A file that does not fit is refused."""
+    with safe_open(path, "pt", device=str(next(model.parameters()).device)) as file:
+        losses = json.loads(file.metadata()["losses"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    try:
+        model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
+    except RuntimeError:
+        raise UsageError(f"{path} holds another model than this one: delete it or name another checkpoint.") from None
+    state = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, i, key = name.split(".")
+            state.setdefault(int(i), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return losses

@@ -1,0 +1,91 @@
+"""A course of two tiny lessons for the tests of the command line, the desk and the grader."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+STEMS = {1: "01_first", 11: "11_second"}
+EXERCISES = {  # id: (right answer, what its check wants, points)
+    "01.1": ("def one():\n    return 1", "one() == 1", 1),
+    "11.1": ("def double(x):\n    return 2 * x", "double(2) == 4", 2),
+    "11.2": ("def triple(x):\n    return 3 * x", "triple(2) == 6", 3),
+    "11.3": ("def half(x):\n    return x / 2", "half(2) == 1", 1),
+}
+
+
+def make(folder, package=False):
+    """Write the course into a folder. With the package too, that is a checkout of its own."""
+    for number, stem in STEMS.items():
+        lesson = new_notebook(cells=[new_markdown_cell(f"# {stem}"), new_code_cell("print('hello')")])
+        lesson.metadata["mmcourse"] = {"lesson": number, "kind": "lesson", "source_hash": "one"}
+        write(lesson, folder / "notebooks" / f"{stem}.ipynb")
+        write(exercises(number), folder / "exercises" / f"{stem}.ipynb")
+    shutil.copy(CHECKOUT / "pyproject.toml", folder)
+    if package:
+        copy_package(folder)
+    return folder
+
+
+def copy_package(folder):
+    """The package's code and settings, without what is only needed to build lessons."""
+    shutil.copytree(CHECKOUT / "mmcourse", folder / "mmcourse",
+                    ignore=shutil.ignore_patterns("__pycache__", "assets", "templates"))
+
+
+def write(notebook, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+def exercises(number, answers=()):
+    """The exercise notebook of a lesson, with answers ({"11.2": source}) in place of its stubs."""
+    cells = [new_code_cell("class Hint(AssertionError):\n    pass", id="first")]
+    for exercise, (right, truth, points) in EXERCISES.items():
+        if int(exercise[:2]) == number:
+            name, head = exercise.replace(".", "-"), right.splitlines()[0]
+            stub = f'{head}\n    # YOUR CODE HERE\n    raise NotImplementedError("{exercise} is not written yet")'
+            cells.append(new_code_cell(dict(answers).get(exercise, stub), id=f"answer-{name}", metadata={
+                "nbgrader": {"grade": False, "solution": True, "grade_id": f"answer-{name}"}}))
+            check = f'if not {truth}:\n    raise Hint("{exercise}: look at the factor")'
+            cells.append(new_code_cell(check, id=f"check-{name}", metadata={
+                "nbgrader": {"grade": True, "solution": False, "grade_id": f"check-{name}", "points": points}}))
+    notebook = new_notebook(cells=cells)
+    notebook.metadata["mmcourse"] = {"lesson": number, "kind": "exercise", "source_hash": "one"}
+    return notebook
+
+
+def solved(number, answers=()):
+    """As exercises(), with every answer right but those that are given."""
+    return exercises(number, {exercise: right for exercise, (right, _, _) in EXERCISES.items()} | dict(answers))
+
+
+def environment(folder):
+    """Variables for a process that runs the checkout in this folder and keeps Jupyter's own files out of home."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("MMCOURSE_", "JUPYTER_"))}
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    return own | {"PYTHONPATH": str(folder), "HOME": str(home), "IPYTHONDIR": str(home / "ipython"),
+                  "JUPYTER_CONFIG_DIR": str(home / "config"), "JUPYTER_DATA_DIR": str(home / "data"),
+                  "JUPYTER_RUNTIME_DIR": str(home / "runtime")}
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "mmcourse.cli", *arguments]
+
+
+def run(folder, *arguments, prefix=(), **options):
+    """Run `mmcourse ...` of the checkout in this folder as a process of its own."""
+    return subprocess.run([*prefix, *command(*arguments)], cwd=folder, env=environment(folder), capture_output=True,
+                          text=True, timeout=60, **options)
+
+
+def unprivileged():
+    """The command prefix under which file permissions hold: root ignores them until it drops its capabilities."""
+    return ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
