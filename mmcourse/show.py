@@ -20,8 +20,7 @@ STYLE = {
     "xtick.color": INK, "ytick.color": INK, "text.color": INK, "axes.prop_cycle": plt.cycler(color=CYCLE),
     "lines.linewidth": 2, "legend.frameon": False, "image.cmap": "cividis", "figure.constrained_layout.use": True,
 }
-# From clear to the accent: laid over a picture, it tints what is looked at and leaves the rest as it is.
-LOOK = ListedColormap([(0.83, 0.37, 0.0, a) for a in np.linspace(0, 0.85, 256)], name="look")
+SHADE = ListedColormap([(0.1, 0.1, 0.1, a) for a in np.linspace(0.7, 0, 256)], name="shade")   # dark to clear
 
 
 def style():
@@ -48,49 +47,46 @@ def html(fig, alt):
     return f'<img alt="{escape(alt)}" style="max-width: 100%" src="data:image/png;base64,{data}">'
 
 
-def grid(pictures, captions=None, columns=4, side=1.7, cmap=None):
-    """Pictures in a grid, each with its sentence below. pictures: PIL images or arrays. Returns (figure, axes list)."""
-    rows = -(-len(pictures) // columns)
-    columns = min(columns, len(pictures))
-    text = 0.62 if captions else 0.1
-    fig, axes = plt.subplots(rows, columns, figsize=(columns * (side + 0.25), rows * (side + text)), squeeze=False)
-    for i, ax in enumerate(axes.flat):
+def panel(ax, picture, title="", cmap=None):
+    """One picture in its axes: no ticks, a thin frame, a title above. picture: PIL image or array."""
+    height, width = np.asarray(picture).shape[:2]
+    ax.imshow(picture, cmap=cmap)
+    ax.axis("off")
+    ax.add_patch(plt.Rectangle((-0.5, -0.5), width, height, fill=False, color=QUIET, linewidth=0.8, clip_on=False))
+    ax.set_title(title, fontsize=10)
+
+
+def pictures(pictures, captions, alt, columns=4, side=1.9, title=None):
+    """Show pictures in a grid, each with its sentence below. alt says what there is to see."""
+    rows, columns = -(-len(pictures) // columns), min(columns, len(pictures))
+    fig, axes = plt.subplots(rows, columns, figsize=(columns * (side + 0.2), rows * (side + 0.6)), squeeze=False)
+    for ax in axes.flat:
         ax.axis("off")
-        if i < len(pictures):
-            ax.imshow(pictures[i], cmap=cmap)
-            _frame(ax, pictures[i])
-            if captions:
-                ax.set_title(_wrap(captions[i], int(side * 13)), y=-0.04, va="top", loc="center", fontsize=9)
-    return fig, list(axes.flat)
-
-
-def pictures(pictures, captions=None, alt=None, title=None, **layout):
-    """Show pictures in a grid, each with its sentence; see `grid`. alt is required: what is there to see?"""
-    fig, _ = grid(pictures, captions, **layout)
+    for ax, picture, caption in zip(axes.flat, pictures, captions):
+        panel(ax, picture)
+        ax.set_title("\n".join(textwrap.wrap(str(caption), int(side * 13))), y=-0.04, va="top", loc="center",
+                     fontsize=9)
     if title:
         fig.suptitle(title, x=0.01, ha="left", fontsize=12)
-    figure(fig, alt or (captions and "Pictures: " + "; ".join(map(str, captions))))
+    figure(fig, alt)
 
 
 def look(ax, image, weights, title=""):
-    """Draw a picture with attention over it: the stronger the orange, the more weight.
+    """Draw a picture with attention as light on it: what gets no weight lies in the dark.
 
     image: PIL image or (H, W, 3) array; weights: (h, w) array over a grid of cells that covers the picture.
     """
     height, width = np.asarray(image).shape[:2]
     weights = np.asarray(weights, dtype=float)
-    ax.imshow(image)
-    ax.imshow(weights / max(weights.max(), 1e-9), cmap=LOOK, extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+    panel(ax, image, title)
+    ax.imshow(weights / max(weights.max(), 1e-9), cmap=SHADE, extent=(-0.5, width - 0.5, height - 0.5, -0.5),
               vmin=0, vmax=1)
-    ax.axis("off")
-    _frame(ax, image)
-    ax.set_title(title, fontsize=10)
 
 
 def matrix(ax, values, rows=None, columns=None, title="", numbers=True, vmax=1.0):
     """A small matrix as coloured squares with its numbers: rows are queries, columns are keys."""
     values = np.asarray(values, dtype=float)
-    ax.imshow(values, cmap="Blues", vmin=0, vmax=vmax)
+    ax.imshow(values, cmap="Blues", vmin=0, vmax=vmax, aspect="auto")
     ax.set_xticks(range(values.shape[1]), columns if columns is not None else range(values.shape[1]))
     ax.set_yticks(range(values.shape[0]), rows if rows is not None else range(values.shape[0]))
     ax.tick_params(length=0)
@@ -100,12 +96,3 @@ def matrix(ax, values, rows=None, columns=None, title="", numbers=True, vmax=1.0
         for (i, j), value in np.ndenumerate(values):
             ax.text(j, i, f"{value:.2f}".removeprefix("0") if value < 1 else f"{value:g}", ha="center", va="center",
                     fontsize=9, color="white" if value > 0.55 * vmax else INK)
-
-
-def _frame(ax, picture):
-    height, width = np.asarray(picture).shape[:2]
-    ax.add_patch(plt.Rectangle((-0.5, -0.5), width, height, fill=False, color=QUIET, linewidth=0.8, clip_on=False))
-
-
-def _wrap(text, width):
-    return "\n".join(textwrap.wrap(str(text), width))

@@ -23,12 +23,12 @@ def test_alone_it_prints_the_help(capsys):
     (["lab", "--port", "http"], "'http'"),
     (["lab", "--port", "0"], "'0'"),
     (["lab", "--port", "65536"], "'65536'"),
-    (["lab", "--prot", "8888"], "--prot"),
+    (["doctor", "--prot"], "--prot"),
     (["grade"], "FILE"),
     (["slides"], "NN"),
     (["slides", "every"], "'every'"),
     (["build", "1.5"], "'1.5'"),
-    (["doctor", "me"], "me"),
+    (["doctor", "nobody"], "nobody"),
 ])
 def test_what_it_cannot_use_is_named_in_one_sentence(arguments, word, capsys):
     assert cli.main(arguments) == 2

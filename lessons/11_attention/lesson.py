@@ -51,8 +51,9 @@ axes[2].imshow(np.broadcast_to(cells.mean((0, 1)), (8, 8, 3)))
 axes[2].set_title("their mean: which thing was red?")
 for ax in axes:
     ax.set(xticks=[], yticks=[])
-show.figure(fig, alt="Left a picture of shapes, in the middle its 64 cells as colored squares, right their mean: one even "
-                     "pale square in which no shape can be seen.")
+show.figure(fig, alt="Left a picture of shapes, in the middle its 64 cells as colored "
+                     "squares, right their mean: one even pale square in which no shape "
+                     "can be seen.")
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # Ask the room before the third panel: which questions could be answered from the mean alone? (Perhaps "is there much red?") Then: the mean is the same for every question. That is the fault we mend today.
@@ -111,7 +112,8 @@ table = torch.cat([(s * query @ keys.T).softmax(-1) for s in sharpness])
 fig, ax = plt.subplots(figsize=(5, 3.6))
 show.matrix(ax, table, rows=[f"times {s:g}" for s in sharpness], columns=things,
             title="The louder the query, the sharper the choice")
-show.figure(fig, alt="A table of weights. Times 0: one third each. Times 20: all weight on the red circle.")
+show.figure(fig, alt="A table of weights. Times 0: one third each. Times 20: all weight on "
+                     "the red circle.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The formula
@@ -161,8 +163,9 @@ for line, label in zip(tops, ("plain dot product", "divided by √d")):
 ax.axhline(1 / 16, color=show.QUIET, linewidth=1, linestyle=":")
 ax.set(xscale="log", xticks=widths, xticklabels=widths, ylim=(0, 1.09), xlabel="width d of the vectors",
        ylabel="largest of 16 weights", title="Wide vectors decide by luck, unless scaled")
-show.figure(fig, alt="Largest of 16 weights against the width. The plain dot product climbs from about 0.2 to above 0.9; the "
-                     "scaled one stays low and flat, a little above the dotted line at one sixteenth.")
+show.figure(fig, alt="Largest of 16 weights against the width. The plain dot product "
+                     "climbs from about 0.2 to above 0.9; the scaled one stays low and "
+                     "flat, a little above the dotted line at one sixteenth.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The code, first slowly
@@ -174,7 +177,7 @@ def attention_slow(query, key, value):
     rows = []
     for q in query:                                         # one query (d,)
         scores = torch.stack([q @ k for k in key]) / len(q) ** 0.5          # (S,)
-        weights = scores.exp() / scores.exp().sum()                          # softmax by its definition
+        weights = scores.exp() / scores.exp().sum()              # softmax by its definition
         rows.append(sum(w * v for w, v in zip(weights, value)))              # (e,)
     return torch.stack(rows)
 
@@ -201,7 +204,7 @@ print("each query's weights sum to one:", torch.allclose(weights.sum(-1), torch.
 
 # %% slideshow={"slide_type": "-"}
 torch.manual_seed(2)
-words, picture = torch.randn(6, 16), torch.randn(64, 16)        # 6 words and 64 cells, width 16
+words, picture = torch.randn(6, 16), torch.randn(64, 16)    # 6 words and 64 cells, width 16
 to_query, to_key, to_value = (nn.Linear(16, 16) for _ in range(3))
 own, _ = attention(to_query(words), to_key(words), to_value(words))
 seen, weights = attention(to_query(words), to_key(picture), to_value(picture))
@@ -240,15 +243,16 @@ print("the same rows, shuffled the same way:", torch.allclose(again, own[shuffle
 # %% include="mmcourse/models/attention.py::causal_mask+padding_mask+prefix_mask" slideshow={"slide_type": "subslide"}
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input"]
-padding = padding_mask([4], longest=6)[0, 0]                 # one sentence of 4 words in a row of 6
+padding = padding_mask([4], longest=6)[0, 0]         # one sentence of 4 words in a row of 6
 masks = {"causal": causal_mask(6), "padding (4 of 6 are words)": padding.expand(6, 6),
          "causal and padding": causal_mask(6) & padding, "prefix (3 cells, 3 words)": prefix_mask(6, 3)}
 fig, axes = plt.subplots(1, 4, figsize=(11, 3.1))
 for ax, (name, mask) in zip(axes, masks.items()):
     show.matrix(ax, mask.float() * 0.5, title=name, numbers=False)
     ax.set(xlabel="key", ylabel="query")
-show.figure(fig, alt="Four tables of six queries by six keys, blue where a query may look: causal, the lower triangle; padding, the "
-                     "first four columns; both, their overlap; prefix, a full 3 by 3 block, then the lower triangle.")
+show.figure(fig, alt="Four tables of six queries by six keys, blue where a query may look: "
+                     "causal, the lower triangle; padding, the first four columns; both, "
+                     "their overlap; prefix, a full 3 by 3 block, then the lower triangle.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # How does `attention` hide a key? It puts the lowest possible number in place of the score, so that $e^{\text{score}}$ is exactly 0. Setting the *weight* to zero afterwards would leave a row that does not sum to one.
@@ -275,8 +279,9 @@ for ax, given, title in zip(axes, (mask, ~mask), ("given our mask: it sees the f
     weights = layer(x, x, x, attn_mask=given)[1][0].detach().nan_to_num(0)
     show.matrix(ax, weights, title=title)
     ax.set(xlabel="key", ylabel="query")
-show.figure(fig, alt="Two tables of attention weights. Given our causal mask, nn.MultiheadAttention puts all weight above the "
-                     "diagonal, on the future; given the inverted mask, on and below the diagonal.")
+show.figure(fig, alt="Two tables of attention weights. Given our causal mask, "
+                     "nn.MultiheadAttention puts all weight above the diagonal, on the "
+                     "future; given the inverted mask, on and below the diagonal.")
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # The last row of the left table is empty: the last word may look nowhere, and nn.MultiheadAttention answers NaN (shown as 0 here). In a real run that NaN is your only luck: it is loud. Without it the mistake is silent.
@@ -293,7 +298,7 @@ class NextDigit(nn.Module):
         self.to_query, self.to_key, self.to_value = (nn.Linear(32, 32) for _ in range(3))
         self.masked = masked
 
-    def forward(self, digits):                                                  # (B, T) -> (B, T, 10)
+    def forward(self, digits):                                        # (B, T) -> (B, T, 10)
         x = self.digit(digits) + self.place.weight[:digits.shape[1]]
         mask = causal_mask(digits.shape[1]).to(x.device) if self.masked else None
         return self.out(attention(self.to_query(x), self.to_key(x), self.to_value(x), mask)[0])
@@ -316,8 +321,8 @@ for masked, losses in curves.items():
                 textcoords="offset points", ha="right")
 ax.axhline(np.log(10), color=show.QUIET, linewidth=1, linestyle=":")
 ax.set(xlabel="training step", ylabel="loss (nats)", ylim=(0, 2.8), title="A loss below the possible is a leak, not a success")
-show.figure(fig, alt="Two loss curves. With the causal mask the loss stays on the dotted line at 2.30; without it the loss falls far "
-                     "below what is possible.")
+show.figure(fig, alt="Two loss curves. With the causal mask the loss stays on the dotted "
+                     "line at 2.30; without it the loss falls far below what is possible.")
 assert np.mean(curves[True][-20:]) > 2.25 and np.mean(curves[False][-20:]) < 1.5
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
@@ -348,7 +353,7 @@ for masked in (True, False):
 # Follow the shapes through `split`: `(B, T, D)` is viewed as `(B, T, H, D/H)`, then T and H swap places. The order matters. To view it as `(B, H, T, D/H)` directly has the right shape and the wrong content: it cuts along the words.
 
 # %% slideshow={"slide_type": "-"}
-x = torch.arange(12).view(1, 3, 4)                                   # 3 words of width 4, two heads
+x = torch.arange(12).view(1, 3, 4)                           # 3 words of width 4, two heads
 right = x.unflatten(-1, (2, 2)).transpose(1, 2)                      # (1, 2, 3, 2)
 wrong = x.view(1, 2, 3, 2)
 print("head 0 of the right one:", right[0, 0].tolist(), "<- the first half of each word")
@@ -396,8 +401,9 @@ ax.plot(lengths, seconds[-1] * 1000 * (np.array(lengths) / 2048) ** 2, color=sho
 ax.set(xscale="log", yscale="log", xticks=lengths, xticklabels=lengths, xlabel="length T", ylabel="milliseconds",
        title=f"Time grows like T to the power {power:.1f} (dotted: 2)")
 ax.minorticks_off()
-show.figure(fig, alt="Time of attention against length, both axes logarithmic: measured points near a dotted line of slope two.")
-assert seconds[-1] > 32 * seconds[0]                         # in step with the length it would be 16 times
+show.figure(fig, alt="Time of attention against length, both axes logarithmic: measured "
+                     "points near a dotted line of slope two.")
+assert seconds[-1] > 32 * seconds[0]          # in step with the length it would be 16 times
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # Four times, for both. At T = 2,048 one head's weights hold 4 million numbers (16 MB); a picture of 1,024 × 1,024 pixels, taken pixel by pixel, would need a million million. This is why pictures are cut into patches (lesson 14).
@@ -436,7 +442,7 @@ def questions(seed, count):
         if found:
             asked.append(found)
     pictures = torch.from_numpy(world.draw([scene for scene, _ in asked], size=64))
-    pictures = pictures.permute(0, 3, 1, 2) / 127.5 - 1                             # uint8 -> float in [-1, 1]
+    pictures = pictures.permute(0, 3, 1, 2) / 127.5 - 1          # uint8 -> float in [-1, 1]
     words = torch.tensor([colors.index(thing.color) for _, thing in asked])
     answers = torch.tensor([shapes.index(thing.shape) for _, thing in asked])
     return pictures.to(device()), words.to(device()), answers.to(device()), asked
@@ -446,7 +452,7 @@ def batch(step):
     return questions(seed=step * 200, count=64)               # fresh scenes: a batch of 64 uses fewer than 200 seeds
 
 
-test = questions(seed=2**31, count=400)                       # seeds from 2**31 up are never trained on
+test = questions(seed=2**31, count=400)           # seeds from 2**31 up are never trained on
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # **The model.** A few convolutions turn the picture into 8 × 8 cells of 64 numbers; take them as a black box until lesson 14. The color word becomes one query. One attention looks at the cells. A small network names the shape.
@@ -459,7 +465,7 @@ class Finder(nn.Module):
 
     def __init__(self, attend, d_model=64):
         super().__init__()
-        self.cells = nn.Sequential(                                               # (B, 3, 64, 64) -> (B, D, 8, 8)
+        self.cells = nn.Sequential(                         # (B, 3, 64, 64) -> (B, D, 8, 8)
             nn.Conv2d(3, 48, 8, stride=4, padding=2), nn.BatchNorm2d(48), nn.ReLU(),
             nn.Conv2d(48, 96, 3, stride=2, padding=1), nn.BatchNorm2d(96), nn.ReLU(), nn.Conv2d(96, d_model, 1))
         self.norm, self.word = nn.LayerNorm(d_model), nn.Embedding(len(colors), d_model)
@@ -467,10 +473,10 @@ class Finder(nn.Module):
         self.answer = nn.Sequential(nn.Linear(2 * d_model, 64), nn.ReLU(), nn.Linear(64, len(shapes)))
 
     def forward(self, pictures, words):
-        cells = self.norm(self.cells(pictures).flatten(2).transpose(1, 2))        # (B, 64, D)
-        query = self.word(words)[:, None]                                         # (B, 1, D)
+        cells = self.norm(self.cells(pictures).flatten(2).transpose(1, 2))      # (B, 64, D)
+        query = self.word(words)[:, None]                                        # (B, 1, D)
         if self.attend:
-            found, weights = self.attend(query, context=cells)                    # (B, 1, D), (B, 1, 1, 64)
+            found, weights = self.attend(query, context=cells)    # (B, 1, D), (B, 1, 1, 64)
         else:
             found, weights = cells.mean(1, keepdim=True), None
         return self.answer(torch.cat([found, query], -1))[:, 0], weights
@@ -509,8 +515,9 @@ for attend, name in ((False, "mean of all cells"), (True, "attention")):
                 color=show.CYCLE[attend])
 ax.axhline(np.log(4), color=show.QUIET, linewidth=1, linestyle=":")
 ax.set(xlabel="training step", ylabel="loss (nats)", ylim=(0, 1.7), title="The mean stays near guessing; attention finds out")
-show.figure(fig, alt="Loss curves of six runs. The three with the mean fall only a little below the dotted line of guessing at 1.39; the "
-                     "three with attention stay there at first and then drop towards zero.")
+show.figure(fig, alt="Loss curves of six runs. The three with the mean fall only a little "
+                     "below the dotted line of guessing at 1.39; the three with attention "
+                     "stay there at first and then drop towards zero.")
 assert min(scores[True]) > 0.85 and max(scores[False]) < 0.6
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
@@ -531,8 +538,9 @@ fig, axes = plt.subplots(2, 4, figsize=(9.4, 5.2))
 for i, ax in enumerate(axes.flat):
     scene, thing = test[3][i]
     show.look(ax, scene.image(256), weights[i], f"the {thing.color} thing: {shapes[guesses[i]]}")
-show.figure(fig, alt="Eight scenes with attention drawn over them in orange. In nearly every one the orange lies on the thing that has "
-                     "the asked color; the title gives the shape that the model answered.")
+show.figure(fig, alt="Eight scenes with attention drawn over them in orange. In nearly "
+                     "every one the orange lies on the thing that has the asked color; the "
+                     "title gives the shape that the model answered.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # A pretty map is not yet a measurement. The **pointing game** (Zhang et al. 2016) is: does the cell with the largest weight touch the asked thing? The world knows the true outline of everything, so we can count.
@@ -563,14 +571,15 @@ assert min(hits) > 0.85
 worst = finders[True, int(np.argmin(scores[True]))]
 with torch.no_grad():
     logits, weights = worst(test[0], test[1])
-right = logits.softmax(-1).gather(1, test[2][:, None])[:, 0]            # how much the true answer got
+right = logits.softmax(-1).gather(1, test[2][:, None])[:, 0]  # how much the true answer got
 fig, axes = plt.subplots(2, 5, figsize=(10.5, 4.9))
 for ax, i in zip(axes.flat, right.argsort()[:10].tolist()):
     scene, thing = test[3][i]
     show.look(ax, scene.image(256), weights[i].reshape(8, 8).cpu(),
               f"the {thing.color} {thing.shape}:\n“{shapes[logits[i].argmax()]}” ({logits[i].softmax(-1).max():.0%})")
-show.figure(fig, alt="The ten scenes in which the weakest of the three models gave the true shape the least probability, with its "
-                     "attention in orange; most of the asked things are small.")
+show.figure(fig, alt="The ten scenes in which the weakest of the three models gave the "
+                     "true shape the least probability, with its attention in orange; most "
+                     "of the asked things are small.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Does this happen to grown-ups?

@@ -39,7 +39,7 @@ def faults(source):
 
 
 def _pairs(source):
-    """Every exercise has a task, an answer and a check with points, in this order, and its lesson's number."""
+    """Every exercise has a task, an answer and a check with points, in this order, numbered by lesson."""
     found, cells, lesson = [], {kind: {} for kind in KINDS}, f"{source.number:02d}"
     for cell in source.cells:
         kinds = KINDS.keys() & cell.options.keys()

@@ -90,7 +90,7 @@ def _slides(notebook):
             slides.append(_slide(slides[-1]["heading"]))
         slides[-1]["seconds"] += round(60 * show.get("minutes", 0))
         _add(slides[-1], cell, kind == "fragment")
-    return slides
+    return slides[:1] + [slide for slide in slides[1:] if slide["cells"]]
 
 
 def _slide(heading):

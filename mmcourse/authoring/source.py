@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 from jupytext.formats import get_format_implementation
+from nbformat import ValidationError
 
 from mmcourse import UsageError
 from mmcourse.authoring import exercises, prose
@@ -150,7 +151,7 @@ def _check_header(header, kind, places, top, faults):
         elif key == "words" and not all(isinstance(item, str) for pair in value.items() for item in pair):
             faults.append((line, "words must be pairs like `attention: 注意力`; put yes and no in quotes"))
         elif key == "prerequisites" and not all(type(item) is int for item in value):
-            faults.append((line, "prerequisites must be lesson numbers, like [1, 11]"))
+            faults.append((line, "prerequisites must be lesson numbers; write them like [1, 11]"))
 
 
 def _prerequisites(header, kind, number, lessons, lines):
@@ -174,9 +175,13 @@ def _cells(lines, start, kind, faults):
     while start < len(lines) and not lines[start].strip():
         start += 1
     while start < len(lines):
-        cell, used = reader({"extension": ".py", "format_name": "percent"}, "python").read(lines[start:])
+        try:
+            cell, used = reader({"extension": ".py", "format_name": "percent"}, "python").read(lines[start:])
+        except ValidationError as error:
+            faults.append((start + 1, f"a notebook cannot have these options ({error.message}); correct them"))
+            return
         line, body, start = start + 1, lines[start + 1:start + used], start + used
-        options = json.loads(json.dumps(cell.metadata))     # plain dicts
+        options = json.loads(json.dumps(cell.metadata, default=str))      # plain dicts
         options.pop("lines_to_next_cell", None)
         if not re.match(r"#\s*%%", lines[line - 1]):
             faults.append((line, "there is text before the first cell; begin with a line `# %%`"))

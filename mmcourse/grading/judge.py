@@ -87,10 +87,11 @@ def _run(notebook, deadline):
         for cell in notebook.cells:
             current = _exercise(cell) or current
             left = deadline - time.monotonic() if current else CELL_SECONDS
+            seconds = max(1, min(CELL_SECONDS, round(left)))
             try:
-                error = execute(cell, max(1, min(CELL_SECONDS, left)))
+                error = execute(cell, seconds)
             except CellTimeoutError:
-                ended = "time", f"no end after {min(CELL_SECONDS, left):.0f} s"
+                ended = "time", f"no end after {seconds} s"
             except DeadKernelError:
                 ended = "died", "the process was ended by this answer (exit, crash or memory)"
             else:

@@ -3,6 +3,18 @@
 from mmcourse.world.captions import STYLES, Negative, captions, negatives
 from mmcourse.world.drawing import draw
 from mmcourse.world.language import VOCABULARY, answer, parse, satisfies, say
-from mmcourse.world.programs import NotUnique, execute
-from mmcourse.world.scene import (BACKGROUNDS, COLORS, SHAPES, SIZES, SPECS, TEXTURES, Object, Scene, Spec, sample)
-from mmcourse.world.questions import KINDS, STANDARD_KINDS, Question, answers, questions
+from mmcourse.world.oracle import read
+from mmcourse.world.programs import RELATIONS, NotUnique, execute, relations
+from mmcourse.world.questions import KINDS, STANDARD_KINDS, NothingToAsk, Question, answers, questions
+from mmcourse.world.scene import (BACKGROUNDS, COLORS, SHAPES, SIZES, SPECS, TEXTURES, UNKNOWN, Object, Scene, Spec,
+                                  sample)
+from mmcourse.world.scoring import CATEGORIES, Prompt, prompts, right, score
+from mmcourse.world.splits import SPLITS, Pair, Split, bayes, biased_questions, complement, favourite, pairs, split
+
+__all__ = [
+    "BACKGROUNDS", "CATEGORIES", "COLORS", "KINDS", "RELATIONS", "SHAPES", "SIZES", "SPECS", "SPLITS",
+    "STANDARD_KINDS", "STYLES", "TEXTURES", "UNKNOWN", "VOCABULARY", "Negative", "NotUnique", "NothingToAsk", "Object", "Pair",
+    "Prompt", "Question", "Scene", "Spec", "Split", "answer", "answers", "bayes", "biased_questions", "captions",
+    "complement", "draw", "execute", "favourite", "negatives", "pairs", "parse", "prompts", "questions", "read",
+    "relations", "right", "sample", "satisfies", "say", "score", "split",
+]

@@ -19,7 +19,8 @@ PAD = 3  # pixels around a template, room for blur
 BLURS = (0, 0.6, 1.0, 1.4)  # sigma in pixels; the later ones are tried where the first does not fit
 SHARP = 0.985  # share of the difference from the ground that a fit must explain to be taken without trying blur
 GOOD = 0.86  # ... and to be believed at all
-NEAR = 55  # how far (RGB, 0 to 255) a color may be from the one it is called by
+WIDE = 21.5  # half width in grid steps from which on a piece must be several objects that touch
+NEAR = 64  # how far (RGB, 0 to 255) a color may be from the one it is called by
 
 
 def _pixels(picture):
@@ -39,18 +40,50 @@ def _pixels(picture):
     return picture.astype(np.float32)
 
 
+def _spread(labels, allowed):
+    """Let labels (int array, 0 for none) grow into their 8 neighbours where allowed, the larger one first."""
+    for axis in (0, 1):
+        padded = np.pad(labels, [(1, 1) if a == axis else (0, 0) for a in (0, 1)])
+        ends = (slice(None, -2), slice(2, None))
+        low, high = (padded[end] if axis == 0 else padded[:, end] for end in ends)
+        labels = np.maximum(labels, np.maximum(low, high))
+    return np.where(allowed, labels, 0)
+
+
 def _pieces(marked):
-    """Label the 8-connected pieces of a bool array: int array, 0 where not marked."""
-    labels = np.where(marked, np.arange(1, marked.size + 1).reshape(marked.shape), 0)
-    while True:
-        before = labels
-        for axis in (0, 1):
-            padded = np.pad(labels, [(1, 1) if a == axis else (0, 0) for a in (0, 1)])
-            low, high = (np.take(padded, range(start, start + labels.shape[axis]), axis) for start in (0, 2))
-            labels = np.maximum(labels, np.maximum(low, high))
-        labels = np.where(marked, labels, 0)
-        if (labels == before).all():
-            return labels
+    """The 8-connected pieces of a bool array, as a list of bool arrays in the order of their last pixels."""
+    labels, before = np.where(marked, np.arange(1, marked.size + 1).reshape(marked.shape), 0), None
+    while before is None or (labels != before).any():
+        labels, before = _spread(labels, marked), labels
+    return [labels == label for label in np.unique(labels)[1:]]
+
+
+def _edges(piece):
+    """x0, y0, x1, y1 of a bool array's marked part, in pixels."""
+    rows, columns = (np.flatnonzero(piece.any(axis)) for axis in (1, 0))
+    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+
+
+def _half(piece):
+    """Half the longer side of a piece's box, in grid steps."""
+    x0, y0, x1, y1 = _edges(piece)
+    return max(x1 - x0, y1 - y0) / 2 * GRID / len(piece)
+
+
+def _split(piece, strength, smallest):
+    """Cut a piece that is too wide for one object where it is faintest: a list of pieces."""
+    if _half(piece) < WIDE:
+        return [piece]
+    peak = np.percentile(strength[piece], 90)
+    for level in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7):
+        cores = [core for core in _pieces(piece & (strength > level * peak)) if core.sum() >= smallest]
+        if len(cores) > 1:
+            labels = sum(core * number for number, core in enumerate(cores, 1))
+            while (piece & (labels == 0)).any():
+                labels = np.where(labels, labels, _spread(labels, piece))
+            return [part for number in range(1, len(cores) + 1)
+                    for part in _split(labels == number, strength, smallest)]
+    return [piece]
 
 
 @lru_cache(maxsize=2048)
@@ -89,10 +122,8 @@ def _fit(difference, pixels, middle, size, blur, reach):
 
 def _name(piece, difference, ground, grain, pixels):
     """The Object that a piece (bool array) of the picture shows."""
-    rows, columns = (np.flatnonzero(piece.any(axis)) for axis in (1, 0))
-    edges = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    edges = _edges(piece)
     middle = [round((edges[i] + edges[i + 2]) / 2 * GRID / pixels) for i in (0, 1)]
-    half = max(edges[2] - edges[0], edges[3] - edges[1]) / 2 * GRID / pixels
     own = np.pad(difference * piece[..., None], [(PAD + pixels // 4,) * 2] * 2 + [(0, 0)])
     energy = float((own ** 2).sum()) - 2 * grain ** 2 * piece.sum()  # less what noise adds to it
     reach = 2 if pixels >= 64 else 3
@@ -105,7 +136,7 @@ def _name(piece, difference, ground, grain, pixels):
         if best[0] > SHARP * energy:
             break
     if best[0] < GOOD * energy:
-        size = min(SIZES, key=lambda name: abs(SIZES[name] * GRID + 1 - half))
+        size = min(SIZES, key=lambda name: abs(SIZES[name] * GRID + 1 - _half(piece)))
         inside = own[piece.nonzero()[0] + PAD + pixels // 4, piece.nonzero()[1] + PAD + pixels // 4]
         return Object(UNKNOWN, _color(ground + np.median(inside, 0)), size, UNKNOWN,
                       *(min(max(at / GRID, 0), 1) for at in middle))
@@ -138,12 +169,9 @@ def read(picture):
     if grain > 0:  # in a grainy picture a faint pixel counts if its neighbours are on the whole marked too
         soft = sum(np.roll(difference, (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)) / 9
         marked |= (strength > FAINT) & (np.linalg.norm(soft, axis=2) > max(FAINT, 0.9 * grain))
-    labels = _pieces(marked)
     smallest = 0.12 * (2 * SIZES["small"] * pixels) ** 2
-    things = []
-    for label in np.unique(labels)[1:]:
-        piece = labels == label
-        if piece.sum() >= smallest:
-            things.append(_name(piece, difference, ground, grain, pixels))
+    pieces = [part for piece in _pieces(marked) if piece.sum() >= smallest
+              for part in _split(piece, strength, smallest)]
+    things = [_name(piece, difference, ground, grain, pixels) for piece in pieces]
     background = min(BACKGROUNDS, key=lambda name: np.linalg.norm(ground - BACKGROUNDS[name]))
     return Scene(things, background)

@@ -296,12 +296,16 @@ class _Asker:
         return program, "yes" if _truth(program, self.facts) else "no"
 
 
+class NothingToAsk(ValueError):
+    """A scene of which no question of the wanted kinds can be asked."""
+
+
 def questions(scene, n=8, seed=0, kinds=None, spec="standard"):
     """n questions about a scene as a list of `Question`, a pure function of scene, seed, kinds and spec.
 
     `kinds` are the kinds to mix evenly (default STANDARD_KINDS; all are in KINDS), as far as the scene has something
     to ask of each. `spec` says which words may come up that are not in the scene. Raises ValueError for a kind that
-    is none, an empty scene, and a scene of which none of the kinds can be asked.
+    is none and an empty scene, NothingToAsk (a ValueError) for a scene of which none of the kinds can be asked.
     """
     kinds = STANDARD_KINDS if kinds is None else (kinds,) if isinstance(kinds, str) else tuple(kinds)
     for kind in kinds:
@@ -319,5 +323,5 @@ def questions(scene, n=8, seed=0, kinds=None, spec="standard"):
         elif not asked:
             left.remove(kind)
             if not left:
-                raise ValueError(f"None of these kinds can be asked of this scene: {', '.join(kinds)}.")
+                raise NothingToAsk(f"None of these kinds can be asked of this scene: {', '.join(kinds)}.")
     return asked

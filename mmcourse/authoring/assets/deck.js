@@ -5,6 +5,7 @@
 (() => {
   const SIZES = ["size-0", "size-1", "size-2", "size-3", "size-4", "size-4 dense"];
   const SMALLEST_PICTURE = 0.2;                       // of a slide's area, while anything else stands on the slide
+  const BLANK_LINES = /\n(?:(?:<span[^>]*>)?\s*(?:<\/span>)?\n)+/;
   const root = document.querySelector(".reveal"), slides = root.querySelector(".slides");
   const $ = (element, selector) => [...element.querySelectorAll(selector)];
 
@@ -51,19 +52,44 @@
     return Boolean(best);
   }
 
-  function wrapLongLines(page) {                      // lines that the smallest type cannot hold
+  function wrapLongLines(page) {                      // lines that the smallest type cannot hold go on further right
     arrange(page, SIZES.at(-1), false);
-    for (const code of $(page, ".code")) code.classList.toggle("wraps", code.scrollWidth > code.clientWidth);
+    for (const code of $(page, ".code:not(.wraps)").filter(code => code.scrollWidth > code.clientWidth)) {
+      code.classList.add("wraps");
+      const pre = code.querySelector("pre"), lines = pre.innerHTML.trimEnd().split("\n");
+      pre.innerHTML = lines.map(line => `<span class="line">${line}</span>`).join("\n");
+      for (const line of $(pre, ".line")) line.style.setProperty("--indent", line.textContent.search(/\S|$/) + 8);
+    }
   }
 
-  function layOut(section) {                          // may put a continuation behind the section; returns the fault
-    const page = section.querySelector(".page"), blocks = page.querySelector(".blocks"), rest = [];
-    if (!blocks) return overflow(page);
-    wrapLongLines(page);
+  function shorten(code, next) {                      // moves its last paragraph to the block next; false if it has but one
+    const pre = code.querySelector("pre"), parts = pre && pre.innerHTML.trimEnd().split(BLANK_LINES);
+    if (!parts || parts.length < 2) return false;
+    const last = parts.pop();
+    pre.innerHTML = parts.join("\n\n");
+    next.querySelector("pre").innerHTML = [last, next.querySelector("pre").innerHTML].filter(Boolean).join("\n\n");
+    return true;
+  }
+
+  function cut(page) {                                // takes blocks, then paragraphs of code, off the page's end until it fits
+    const blocks = page.querySelector(".blocks"), rest = [];
     while (!fit(page) && blocks.children.length > 1) {
       rest.unshift(blocks.lastElementChild);
       blocks.lastElementChild.remove();
     }
+    const code = blocks.firstElementChild;
+    if (fit(page) || !code.matches(".code")) return rest;
+    const next = code.cloneNode(true);
+    next.querySelector("pre").innerHTML = "";
+    while (!fit(page) && shorten(code, next));
+    return next.querySelector("pre").innerHTML ? [next, ...rest] : rest;
+  }
+
+  function layOut(section) {                          // may put a continuation behind the section; returns the fault
+    const page = section.querySelector(".page");
+    if (!page.querySelector(".blocks")) return overflow(page);
+    wrapLongLines(page);
+    const rest = cut(page);
     if (rest.length) {
       const next = section.cloneNode(true);
       next.querySelector(".blocks").replaceChildren(...rest);

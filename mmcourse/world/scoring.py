@@ -1,0 +1,67 @@
+"""Scores for generated pictures in GenEval's categories (Ghosh et al. 2023), judged by the oracle."""
+
+from dataclasses import dataclass
+from random import Random
+
+from mmcourse.world.captions import captions
+from mmcourse.world.language import NUMBERS, refine, satisfies, say_with
+from mmcourse.world.oracle import read
+from mmcourse.world.programs import RELATIONS
+from mmcourse.world.scene import Scene, as_seed, as_spec, known, sample
+
+CATEGORIES = ("single object", "two objects", "count", "color", "position", "attribute binding", "everything")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A sentence to draw, its category, and how many objects the picture may hold (None: any number)."""
+    text: str
+    category: str
+    objects: int | None = None
+
+
+def prompts(category, n, seed=0, spec="standard"):
+    """n prompts of one of CATEGORIES, as a list of `Prompt`; all their words and pairs are ones the spec allows.
+
+    "everything" describes each object of a scene of two or three by all its attributes, and where two of them are.
+    """
+    known("category", category, CATEGORIES)
+    spec = as_spec(spec)
+    random = Random(as_seed(seed))
+
+    def noun(*, color=False, besides=()):
+        shape, colors = random.choice([pair for pair in spec.pairs if pair[0] not in besides])
+        return refine((random.choice(colors), shape) if color else (shape,), ("scene",))
+
+    def prompt(index):
+        if category == "everything":
+            low, high = 2, min(3, spec.objects[1])
+            numbered = (sample(random.getrandbits(31), spec) for _ in range(10_000))
+            scene = next(scene for scene in numbered if low <= len(scene) <= high)
+            return Prompt(captions(scene, 1, index, "full")[0], category, len(scene))
+        colored = category in ("color", "attribute binding")
+        first = noun(color=colored)
+        second = noun(color=colored, besides=first[1])
+        program = {"count": ("number", 1 + index % 4, first),
+                   "position": ("exist", refine(first[1], ("relate", random.choice(RELATIONS), second))),
+                   "single object": ("exist", first), "color": ("exist", first)}.get(category, ("exist", first, second))
+        return Prompt(say_with(program, random.random), category)
+
+    return [prompt(index) for index in range(n)]
+
+
+def right(prompt, picture):
+    """Does a picture (or a Scene) show what a Prompt or a sentence says?"""
+    scene = picture if isinstance(picture, Scene) else read(picture)
+    if isinstance(prompt, str):
+        return satisfies(scene, prompt)
+    return satisfies(scene, prompt.text) and prompt.objects in (None, len(scene))
+
+
+def score(asked, pictures):
+    """The share of right pictures per category, and their mean as "overall", as GenEval defines it: a dict."""
+    results = {}
+    for prompt, picture in zip(asked, pictures, strict=True):
+        results.setdefault(prompt.category, []).append(right(prompt, picture))
+    shares = {category: sum(found) / len(found) for category, found in results.items()}
+    return shares | {"overall": sum(shares.values()) / len(shares)}
