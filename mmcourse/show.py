@@ -83,6 +83,11 @@ def look(ax, image, weights, title=""):
               vmin=0, vmax=1)
 
 
+def label(ax, x, y, text, color=None):
+    """A curve's name, written above its right end (x, y) in place of a legend."""
+    ax.annotate(text, (x, y), xytext=(-2, 7), textcoords="offset points", ha="right", color=color or INK)
+
+
 def matrix(ax, values, rows=None, columns=None, title="", numbers=True, vmax=1.0):
     """A small matrix as coloured squares with its numbers: rows are queries, columns are keys."""
     values = np.asarray(values, dtype=float)

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -84,6 +85,22 @@ def run(folder, *arguments, prefix=(), **options):
     """Run `mmcourse ...` of the checkout in this folder as a process of its own."""
     return subprocess.run([*prefix, *command(*arguments)], cwd=folder, env=environment(folder), capture_output=True,
                           text=True, timeout=60, **options)
+
+
+@contextmanager
+def lab(folder, *arguments):
+    """A server started by `mmcourse lab --no-browser`: yields the process and the lines it said, and ends it."""
+    server = subprocess.Popen(command("lab", "--no-browser", *arguments), cwd=folder, env=environment(folder), text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        said = []
+        while not said or "Ctrl+C" not in said[-1]:
+            said.append(server.stdout.readline())
+            assert said[-1], f"JupyterLab did not start: {said}"
+        yield server, said
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
 
 
 def unprivileged():

@@ -1,5 +1,6 @@
 """Building a small course: what is written, what runs again, what `--check` finds, what is refused."""
 
+import base64
 import json
 import os
 import re
@@ -8,7 +9,7 @@ import sys
 
 import nbformat
 import pytest
-from test_authoring_source import EXERCISES, LESSON, course
+from test_authoring_source import LESSON, course
 
 import mmcourse
 from mmcourse import UsageError
@@ -17,7 +18,7 @@ from mmcourse.authoring.build import build, repository, write
 from mmcourse.authoring.notebook import notebook
 from mmcourse.authoring.source import folders, read
 
-PNG = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==")
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 ADDRESS = "https://github.com/someone/multimodal"
 LESSON_11, EXERCISES_11 = "lessons/11_attention/lesson.py", "lessons/11_attention/exercises.py"
 BUILT = ["exercises/11_attention.ipynb", "notebooks/11_attention.ipynb", "solutions/11_attention.ipynb"]
@@ -56,7 +57,8 @@ def change(root, path, old, new):
 
 
 def files(root):
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    paths = (path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
 
 
 def stored(root, path):
@@ -82,7 +84,7 @@ def test_ids_and_metadata(root):
                      "locked": True, "task": False, "points": 3}
     assert (task.locked, task.solution, task.grade, task.task) == (True, False, False, False)
     assert [cell.metadata.get("editable", True) for cell in exercise.cells[3:]] == [False, True, False]
-    slides = [cell.metadata.slideshow.slide_type for cell in lesson.cells]
+    slides = [cell.metadata.slideshow["slide_type"] for cell in lesson.cells]
     assert slides == ["skip", "skip", "slide"] + ["skip"] * 5
     assert lesson.metadata.mmcourse.question == "How does a model look at one place?"
     assert lesson.metadata.title == "11 Attention" and solution.metadata.mmcourse.kind == "solution"
@@ -93,7 +95,7 @@ def test_ids_and_metadata(root):
 
 def test_ids_survive_a_cell_put_before_them_and_equal_cells_differ(root):
     before = [cell.id for cell in made(root, "lesson", "lesson").cells]
-    change(root, LESSON_11, "# %%\nimport functools\n", "# %%\nprint()\n\n# %%\nprint()\n\n# %%\nimport functools\n")
+    change(root, LESSON_11, "# %%\nimport functools\n", "# %%\nprint()\n\n" * 2 + "# %%\nimport functools\n")
     after = [cell.id for cell in made(root, "lesson", "lesson").cells]
     assert after[:3] + after[5:] == before and len(set(after)) == len(after)
 
@@ -150,8 +152,8 @@ def test_the_set_up_cell_fetches_the_course_on_colab(root, tmp_path):
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment |= {"MMCOURSE_ADDRESS": root.as_uri(), "GIT_CONFIG_COUNT": "0"}
     for _ in range(2):      # the second time, the course is there already
-        ran = subprocess.run([sys.executable, "-c", colab + setup.source + "\nprint(mmcourse.__file__)"], cwd=empty,
-                             env=environment, capture_output=True, text=True, check=True)
+        ran = subprocess.run([sys.executable, "-c", colab + setup.source + "\nprint(mmcourse.__file__)"],
+                             cwd=empty, env=environment, capture_output=True, text=True, check=True)
         assert ran.stdout.splitlines() == ["device cpu", str(empty / "course/mmcourse/__init__.py")]
 
 
@@ -223,19 +225,22 @@ def test_one_faulty_lesson_does_not_stop_the_others(root, runs, capsys):
 # ---- the check ----
 
 @pytest.mark.parametrize("path, old, new, message", [
-    (LESSON_11, "Some prose", "Other prose", "notebooks/11_attention.ipynb: cell 3 (lessons/11_attention/lesson.py:14): "
-                                             "the notebook has another source; run `mmcourse build 11`"),
-    (LESSON_11, "# %% [markdown]\n# ### Smaller\n", "", "notebooks/11_attention.ipynb: cell 7: the source has no such"),
-    (LESSON_11, "# ### Smaller", "# ### Smaller\n\n# %%\n1 + 1", "cell 8 (lessons/11_attention/lesson.py:39): "
-                                                                 "the notebook lacks this cell"),
-    (LESSON_11, '"slide_type": "slide"', '"slide_type": "fragment"', "cell 3 (lessons/11_attention/lesson.py:14): "
-                                                                     "the notebook has another metadata"),
-    ("mmcourse/sums.py", "Twice", "Two times", "cell 5 (lessons/11_attention/lesson.py:22): the notebook has another "
-                                               "source"),
+    (LESSON_11, "Some prose", "Other prose",
+     "notebooks/11_attention.ipynb: cell 3 (lessons/11_attention/lesson.py:14): the notebook has another source; "
+     "run `mmcourse build 11`"),
+    (LESSON_11, "# %% [markdown]\n# ### Smaller\n", "",
+     "notebooks/11_attention.ipynb: cell 7: the source has no such cell"),
+    (LESSON_11, "# ### Smaller", "# ### Smaller\n\n# %%\n1 + 1",
+     "cell 8 (lessons/11_attention/lesson.py:36): the notebook lacks this cell"),
+    (LESSON_11, '"slide_type": "slide"', '"slide_type": "fragment"',
+     "cell 3 (lessons/11_attention/lesson.py:14): the notebook has another metadata"),
+    ("mmcourse/sums.py", "Twice", "Two times",
+     "cell 5 (lessons/11_attention/lesson.py:22): the notebook has another source"),
     (LESSON_11, "question: How", "question: Where", "README.md: the syllabus is not what the headers"),
-    (BUILT[0], "YOUR CODE HERE", "MY CODE", "exercises/11_attention.ipynb: cell 5 (lessons/11_attention/exercises.py:13)"
-                                            ": the notebook has another source"),
-    (BUILT[2], '"kind": "solution"', '"kind": "lesson"', "solutions/11_attention.ipynb: the notebook has other metadata"),
+    (BUILT[0], "YOUR CODE HERE", "MY CODE",
+     "exercises/11_attention.ipynb: cell 5 (lessons/11_attention/exercises.py:13): the notebook has another source"),
+    (BUILT[2], '"kind": "solution"', '"kind": "lesson"',
+     "solutions/11_attention.ipynb: the notebook has other metadata"),
     (BUILT[1], '"execution_count": 3', '"execution_count": 9', "cell 5: the cell has not run in order"),
     (BUILT[1], "{", "<", "notebooks/11_attention.ipynb: the notebook is missing or cannot be read"),
 ])
@@ -300,7 +305,8 @@ def test_outputs_that_must_not_be_stored(root, runs, monkeypatch, capsys, made_o
     assert build() == 1
     said = capsys.readouterr().err
     message = message.replace("{root}", str(root)).replace("{python}", sys.prefix)
-    assert f"notebooks/11_attention.ipynb: cell 6 (lessons/11_attention/lesson.py:24) `from mmcourse import sums`: {message}" in said
+    assert ("notebooks/11_attention.ipynb: cell 6 (lessons/11_attention/lesson.py:24) `from mmcourse import sums`: "
+            f"{message}") in said
     assert {**files(root), LESSON_11: b""} == {**before, LESSON_11: b""}
 
 
@@ -331,8 +337,8 @@ def test_the_syllabus(root, runs):
     change(root, LESSON_11, "question: How does", "question: How | does")
     build()
     text = (root / "README.md").read_text(encoding="utf-8")
-    assert ("| 11 | [Attention](notebooks/11_attention.ipynb) | How \\| does a model look at one place? | 75 | beginner "
-            "| [1 for 3 points](exercises/11_attention.ipynb) |\n\n<!-- /syllabus -->\n\nThe end.\n") in text
+    assert ("| 11 | [Attention](notebooks/11_attention.ipynb) | How \\| does a model look at one place? | 75 "
+            "| beginner | [1 for 3 points](exercises/11_attention.ipynb) |\n\n<!-- /syllabus -->\n\nThe end.\n") in text
     assert text.startswith("# Course\n\n<!-- syllabus -->\n\n| | Lesson |")
 
 
@@ -378,29 +384,26 @@ import os
 from pathlib import Path
 from IPython.display import Image, display
 print(os.environ["MMCOURSE_STATIC"], os.listdir("."))
-display(Image(data=bytes.fromhex("%s")), metadata={"image/png": {"alt": "a dot"}})
+display(Image(data=bytes.fromhex("PNG")), metadata={"image/png": {"alt": "a dot"}})
 '''
 
 
 def test_a_run_and_a_failure(root, capsys):
-    import base64
-
     change(root, LESSON_11, "# !echo hello\n", "str = print\n")        # a lesson may hide what the builder uses
     with (root / LESSON_11).open("a", encoding="utf-8") as file:
-        file.write(RUN % base64.b64decode(PNG).hex())
+        file.write(RUN.replace("PNG", base64.b64decode(PNG).hex()))
     (root / EXERCISES_11).unlink()
     broken = root / "lessons/12_transformer/lesson.py"
     broken.parent.mkdir()
-    broken.write_text(LESSON.replace("print(sums.triple(3))", "for i in range(3):\n    print(i)\nsums.nothing(i)"),
-                      encoding="utf-8")
+    broken.write_text(LESSON.replace("print(sums.triple(3))", "print(1)\nsums.nothing(1)"), encoding="utf-8")
     change(root, "lessons/12_transformer/lesson.py", "[1]", "[11]")
     (root / "notebooks").mkdir()
     (root / "notebooks/12_transformer.ipynb").write_text("the one from before")
 
     assert build() == 1
     said = capsys.readouterr().err
-    assert ("notebooks/12_transformer.ipynb: cell 6 (lessons/12_transformer/lesson.py:24) failed; the notebook stays "
-            "as it was\n    | from mmcourse import sums\n    | !echo hello\n") in said
+    assert ("notebooks/12_transformer.ipynb: cell 6 (lessons/12_transformer/lesson.py:24) failed; the notebook "
+            "stays as it was\n    | from mmcourse import sums\n    | !echo hello\n") in said
     assert "AttributeError: module 'mmcourse.sums' has no attribute 'nothing'" in said and "\x1b" not in said
     assert (root / "notebooks/12_transformer.ipynb").read_text() == "the one from before"
 

@@ -100,10 +100,9 @@ def course(root):
     for path, text in {
         "lessons/11_attention/lesson.py": LESSON, "lessons/11_attention/exercises.py": EXERCISES,
         "mmcourse/__init__.py": 'def setup():\n    print("device cpu")\n', "mmcourse/sums.py": SUMS,
-        "mmcourse/checks.py": "def check(number, answer):\n    assert answer(2) == 4\n    print(number, 'passed')\n",
+        "mmcourse/checks.py": "def check(number, answer):\n    print(number, answer(2) == 4, 'passed')\n",
         "README.md": "# Course\n\n<!-- syllabus -->\n<!-- /syllabus -->\n\nThe end.\n",
-        "pyproject.toml": '[project]\nname = "mmcourse"\n\n[project.urls]\n'
-                          'Repository = "https://github.com/OWNER/mmcourse"\n',
+        "pyproject.toml": '[project.urls]\nRepository = "https://github.com/OWNER/mmcourse"\n',
     }.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")
@@ -156,7 +155,8 @@ def test_includes_are_the_exact_text(root):
     start = SUMS.index("@functools")
     assert source.cells[2].source == SUMS[start:SUMS.index("\n\n\ndef triple")]
     both = definitions("mmcourse/sums.py::triple + Sum.half", root)
-    assert both == "def triple(x):\n    return 3 * x\n\n\n@property\ndef half(self):\n    return self.whole / 2"
+    assert both == ("def triple(x):\n    return 3 * x\n\n\n"
+                    "@property\ndef half(self):\n    return self.whole / 2")
 
 
 long_text = "# " + "word " * (prose.MAX_WORDS + 1)
@@ -177,12 +177,14 @@ LESSON_FAULTS = [
     ("prerequisites: [1]", "prerequisites: [11]", "# prerequisites", "lesson 11, which comes no earlier"),
     ("# ---\n\n# %%", "# ---\nimport os\n\n# %%", "import os", "text before the first cell"),
     ('"slide_type": "slide"', '"slide_type": "page"', "# %% [markdown] slideshow", "slideshow is"),
-    ('slideshow={"slide_type"', 'slidshow={"slide_type"', "# %% [markdown] slidshow", "slidshow is no option"),
+    ('slideshow={"slide_type"', 'slidshow={"slide_type"', "# %% [markdown] slid", "slidshow is no option"),
     ('output"]', 'output"', "# %% tags", "cannot be read"),
     ('tags=["nbval-ignore-output"]', 'tags="nbval"', "# %% tags", "'nbval' is not of type 'array'"),
     ("# %%\nimport functools", '# %% answer="11.1"\nimport functools', "# %% answer", "answer is no option"),
     ("# %%\nimport functools", "# %% [raw]\n# functools", "# %% [raw]", "a raw cell has no place here"),
     ("# %%\nimport functools", "# %%\n", "# %%\n", "the cell is empty"),
+    ("# %% [markdown]\n# ###", "# % [markdown]\n# ###", "# % [", "the cell marker is misspelt"),
+    ("# %% [markdown]\n# ###", "# %%[markdown]\n# ###", "# %%[", "the cell marker is misspelt"),
     ("# ### Smaller", "print('no marker')", "print('no", "does not begin with `#`"),
     ("sums.py::double", "sums.py::treble", "# %% include", "treble, which mmcourse/sums.py does not define"),
     ("sums.py::double", "sum.py::double", "# %% include", "mmcourse/sum.py, which does not exist"),
@@ -198,7 +200,7 @@ LESSON_FAULTS = [
     ("import functools", "\n".join(f"x = {i}" for i in range(26)), "# %%\nx = 0", "has 26 lines; split it"),
     ('# %% [markdown] template="words"\n', "", "# ---", "there are 0 cells for the words"),
     ('template="words"', 'template="word"', "# %% [markdown] template", 'the only template is "words"'),
-    ("print(sums.triple(3))", "### BEGIN SOLUTION\nx = 1\n### END SOLUTION", "### BEGIN", "outside an answer cell"),
+    ("print(sums.triple(3))", "### BEGIN SOLUTION\n### END SOLUTION", "### BEGIN", "outside an answer cell"),
 ]
 EXERCISE_FAULTS = [
     ("[1, 11]", "[1]", "# prerequisites", "leaves out lesson 11 itself"),
@@ -213,14 +215,14 @@ EXERCISE_FAULTS = [
     ('answer="11.1"', 'answer="11.1" points=3', "# %% answer", "points belong on a cell with check"),
     ('check("11.1", twice)', 'check("11.2", twice)', "# %% check", 'does not call check("11.1", ...)'),
     ("11.1", "12.1", "# %% [markdown] task", 'task="12.1" does not belong to lesson 11'),
-    ("        ### BEGIN SOLUTION", "        ## BEGIN SOLUTION", "        ## BEGIN", "write exactly `### BEGIN"),
-    ("        ### BEGIN SOLUTION", "        ### BEGIN SOLUTON", "        ### BEGIN", "write exactly `### BEGIN"),
+    ("        ### BEGIN SOLUTION", "        ## BEGIN SOLUTION", "        ##", "write exactly `### BEGIN"),
+    ("        ### BEGIN SOLUTION", "        ### BEGIN SOLUTON", "        ###", "write exactly `### BEGIN"),
     ("        ### END SOLUTION\n", "        ### End solution\n", "        ### End", "write exactly `### END"),
     ("        ### END SOLUTION\n", "", "    ### BEGIN SOLUTION\n    doubled", "has not ended"),
     ("    ### END SOLUTION\n\n", "\n", "    ### BEGIN SOLUTION\n    doubled", "is never closed"),
     ("        ### BEGIN SOLUTION\n", "", "        ### END", "no solution is open here"),
     ('raise ValueError("no number")', "# nothing yet\n        pass", "# %% answer", "no more than its stub"),
-    ("# ## 11.1 Twice", "# ## Write doubled_number = number + number", "    doubled_number", "can be read in the cell"),
+    ("# ## 11.1 Twice", "# ## doubled_number = number + number", "    doubled_number", "can be read in the cell"),
 ]
 
 
@@ -255,7 +257,7 @@ def test_ids_are_given_once_and_cells_come_in_order(root):
 
 
 def test_all_faults_of_a_file_come_together_in_order(root):
-    text = LESSON.replace("level: beginner", "level: easy").replace("::double", "::treble").replace("# ###", "# #")
+    text = LESSON.replace("beginner", "easy").replace("::double", "::treble").replace("# ###", "# #")
     lines = [line for line, _ in faults(root, "lesson.py", text)]
     assert len(lines) == 3 and lines == sorted(lines)
 

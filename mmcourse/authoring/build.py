@@ -1,8 +1,8 @@
 """`mmcourse build`: lessons/ -> notebooks/, exercises/, solutions/ and the README's table.
 
 A notebook is written again when what is built from its source (text, includes, templates) differs from the
-file. It runs again only when its code differs, or a file of mmcourse/ or data/ that it opened in its last run:
-`metadata.mmcourse.ran` keeps the digests of those. Changes of prose or badge keep the stored outputs.
+file. It runs again only when its code differs, or a file of mmcourse/ or data/ that it opened in its last
+run: `metadata.mmcourse.ran` keeps the digests of those. Changes of prose or badge keep the stored outputs.
 """
 
 import difflib
@@ -51,8 +51,8 @@ def build(numbers=None, check=False, repo=None):
     """Build the lessons with these numbers (all by default) and the README's table; return 0, 1 for problems.
 
     With `check`, run and write nothing and list every difference from the files. `repo` ("OWNER/NAME") first
-    sets the repository's address in pyproject.toml. Problems go to stderr; one faulty lesson does not stop the
-    others. Raises UsageError for a number without a lesson and for an impossible `repo`.
+    sets the repository's address in pyproject.toml. Problems go to stderr; one faulty lesson does not stop
+    the others. Raises UsageError for a number without a lesson and for an impossible `repo`.
     """
     root = mmcourse.root()
     lessons = folders(root)
@@ -138,7 +138,7 @@ def _keep_outputs(new, old, root):
     if old is None or _code(old) != _code(new) or _changed(old, root) or any(execute.faults(old, root)):
         return False
     stored = [cell for cell in old.cells if cell.cell_type == "code"]
-    for cell, before in zip([cell for cell in new.cells if cell.cell_type == "code"], stored):
+    for cell, before in zip((cell for cell in new.cells if cell.cell_type == "code"), stored, strict=True):
         cell.outputs, cell.execution_count = before.outputs, before.execution_count
     new.metadata.mmcourse.ran = old.metadata.mmcourse.ran
     return True

@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -43,13 +44,13 @@ def run(notebook, root, timeout=300):
 
     # A kernel specification manager that knows no folders knows one kernel, that of the running Python.
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
-    client = NotebookClient(notebook, km=manager, timeout=timeout, record_timing=False, coalesce_streams=True,
-                            extra_arguments=["--log-level=ERROR"])
+    client = NotebookClient(notebook, km=manager, timeout=timeout, record_timing=False, coalesce_streams=True)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder, "work")
         work.mkdir()
         environment = os.environ | {"MMCOURSE_STATIC": "1", "PYTHONPATH": str(root), "IPYTHONDIR": folder}
-        with client.setup_kernel(cwd=str(work), env=environment, cleanup_kc=True):
+        # What cells write to stderr comes as output; what is left of it is the kernel's talk about itself.
+        with client.setup_kernel(cwd=str(work), env=environment, stderr=subprocess.DEVNULL, cleanup_kc=True):
             _quietly(client, WATCH)
             _run_cells(client)
             opened = _quietly(client, TELL)

@@ -85,7 +85,7 @@ def _markers(cell):
     for line, text in enumerate(cell.source.splitlines(), cell.line + 1):
         comment = re.match(r"\s*#+\s*(.*?)\s*$", text)
         words = re.search("(BEGIN|END) SOLUTION", text.upper())
-        near = comment and difflib.get_close_matches(comment[1].upper(), (BEGIN[4:], END[4:]), 1, 0.8)
+        near = comment and difflib.get_close_matches(comment[1].upper(), (BEGIN[4:], END[4:]), 1, 0.85)
         if not words and not near:
             continue
         wanted = "### " + (words[0] if words else near[0])
@@ -109,8 +109,7 @@ def _solution(cell):
         yield cell.line, f"the answer cell holds no solution; put it between `{BEGIN}` and `{END}`"
     for block in blocks:
         lines = [text.strip() for text in block.splitlines()]
-        empty = ("#", "pass", "...", "raise NotImplementedError")
-        if all(not text or text.startswith(empty) for text in lines):
+        if all(text in ("", "pass", "...") or text.startswith(("#", "raise NotImpl")) for text in lines):
             yield cell.line, "the solution does no more than its stub; write the solution"
 
 

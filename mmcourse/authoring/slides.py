@@ -1,33 +1,44 @@
 """A lesson's notebook as slides: one HTML file that opens with no network, reveal.js and mathematics inside.
 
-Which cells show, and how, stands in the notebook: `slideshow: {slide_type, minutes}` as in Jupyter (slide, subslide, fragment, notes,
-"-" goes on with the slide; everything else is left out) and the tag `hide-input`. The output of visible code comes one step after it.
+What shows, and how, stands in the notebook: `slideshow: {slide_type, minutes}` as in Jupyter (slide,
+subslide, fragment, notes; "-" goes on with the slide; all else is left out) and the tag `hide-input`. The
+output of visible code comes one step after it. How large things are and where they stand is decided in the
+browser, by assets/deck.js.
 """
 
 import base64
+import contextlib
+import importlib.util
 import os
 import re
 from pathlib import Path
 
 from mmcourse import UsageError, root
 
-HERE = Path(__file__).parent
-ASSETS = HERE / "assets"
+ASSETS = Path(__file__).parent / "assets"
+TEMPLATES = Path(__file__).parent / "templates"
 SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
-FACTS = {"lesson", "title", "question", "minutes", "objectives"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
+FACTS = {"lesson", "title", "question", "minutes", "objectives"}
 HEADING = re.compile(r"\s*#{1,4}[ \t]+(.+?)[ \t]*(?:\n|$)")
 
 
 def export(numbers, output=None):
-    """Write the slides of lessons (a list of lesson numbers, or "all") into the folder output, by default slides/.
+    """Write the slides of lessons (a list of numbers, or "all") into the folder `output`, by default slides/.
 
-    Returns the paths of the HTML files. Raises UsageError for an unknown lesson, one that is not built, and a folder that cannot be written.
+    Returns the paths of the HTML files. Raises UsageError for a lesson that is unknown, not built or without
+    slides, and for a folder that cannot be written.
     """
+    if importlib.util.find_spec("nbconvert") is None:
+        raise UsageError("Slides need nbconvert: install it with `pip install -e '.[author]'`.")
     folder = Path(output) if output else root() / "slides"
     written = []
     for path in _notebooks(numbers):
-        html = _html(_read(path))
+        notebook = _read(path)
+        slides = _slides(notebook)
+        if len(slides) == 1:
+            raise UsageError(f"{path} shows no cell on a slide: mark cells with slideshow= and build again.")
+        html = _html(notebook, slides)
         target = folder / f"{path.stem}.html"
         _write(target, html)
         print(f"{target}  ({len(html) / 1e6:.1f} MB)")
@@ -36,38 +47,36 @@ def export(numbers, output=None):
 
 
 def _notebooks(numbers):
-    """The built notebooks of these lessons, in order."""
+    """The built notebooks of these lessons, in the order asked for."""
     built = _numbered(root() / "notebooks", "*.ipynb")
     if numbers == "all":
         if not built:
             raise UsageError("No lesson is built yet: run `mmcourse build` first.")
         return list(built.values())
     sources = _numbered(root() / "lessons", "*/lesson.py")
-    chosen = []
     for number in numbers:
-        key = int(number) if str(number).isdigit() else number
-        if key in sources and key not in built:
-            raise UsageError(f"Lesson {key:02d} is not built yet: run `mmcourse build {key:02d}` first.")
-        if key not in built:
+        if number not in built and number in sources:
+            raise UsageError(f"Lesson {number:02d} is not built: run `mmcourse build {number:02d}` first.")
+        if number not in built:
             known = ", ".join(f"{one:02d}" for one in built) or "none"
-            raise UsageError(f"There is no lesson {number}: the built lessons are {known}.")
-        chosen.append(built[key])
-    return chosen
+            raise UsageError(f"There is no lesson {number:02d}; the built lessons are: {known}.")
+    return [built[number] for number in numbers]
 
 
 def _numbered(folder, pattern):
-    """Paths below the folder whose first part begins with two digits, by that number."""
+    """The paths below `folder` that match, by the two digits with which they begin."""
     paths = sorted(folder.glob("[0-9][0-9]_" + pattern))
     return {int(path.relative_to(folder).parts[0][:2]): path for path in paths}
 
 
 def _read(path):
+    """A built lesson. Raises UsageError when it is no notebook or lacks the facts of the title slide."""
     import nbformat
 
     try:
         notebook = nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
-        raise UsageError(f"{path} cannot be read as a notebook ({error}): run `mmcourse build` again.") from error
+    except (OSError, ValueError, AttributeError) as error:
+        raise UsageError(f"{path} cannot be read as a notebook: run `mmcourse build` again.") from error
     notebook.metadata.pop("widgets", None)
     missing = FACTS - set(notebook.metadata.get("mmcourse", {}))
     if missing:
@@ -76,7 +85,10 @@ def _read(path):
 
 
 def _slides(notebook):
-    """The notebook's cells as slides, the title first: dicts of heading, cells, notes (Markdown) and seconds (0: not said)."""
+    """The cells as slides, the title first.
+
+    Each is a dict of heading, cells, notes (Markdown), seconds (0: not said) and the number of its steps.
+    """
     slides = [_slide("")]
     for cell in notebook.cells:
         show = cell.metadata.get("slideshow", {})
@@ -86,11 +98,11 @@ def _slides(notebook):
         if kind == "notes":
             slides[-1]["notes"].append(cell.source)
             continue
-        if kind in ("slide", "subslide") or len(slides) == 1:
+        if len(slides) == 1 or kind in ("slide", "subslide") and slides[-1]["cells"]:
             slides.append(_slide(slides[-1]["heading"]))
         slides[-1]["seconds"] += round(60 * show.get("minutes", 0))
         _add(slides[-1], cell, kind == "fragment")
-    return slides[:1] + [slide for slide in slides[1:] if slide["cells"]]
+    return [slide for slide in slides if slide["cells"] or slide is slides[0]]
 
 
 def _slide(heading):
@@ -98,65 +110,65 @@ def _slide(heading):
 
 
 def _add(slide, cell, fragment):
-    """Put a cell on a slide. A heading at its top becomes the slide's; each part gets the step at which it appears (0: at once)."""
+    """Put a cell on a slide and note at which step its parts appear (0: at once).
+
+    A heading at the slide's top becomes the slide's; a slide without one keeps that of the slide before it.
+    """
     if cell.cell_type == "markdown" and not slide["cells"] and (heading := HEADING.match(cell.source)):
         slide["heading"] = heading[1]
         cell.source = cell.source[heading.end():]
     slide["steps"] += fragment
     cell.step = cell.output_step = slide["steps"] if fragment else 0
-    if cell.cell_type == "code":
-        cell.code = bool(cell.source.strip()) and "hide-input" not in cell.metadata.get("tags", [])
-        cell.outputs = [output for output in cell.outputs if _shows(output)]
-        if cell.code and cell.outputs:
-            slide["steps"] += 1
-            cell.output_step = slide["steps"]
-    if cell.source.strip() or cell.get("outputs"):
+    cell.outputs = [output for output in cell.get("outputs", []) if _shows(output)]
+    cell.code = cell.cell_type == "code" and "hide-input" not in cell.metadata.get("tags", [])
+    if cell.code and cell.outputs:
+        slide["steps"] += 1
+        cell.output_step = slide["steps"]
+    if cell.outputs or cell.source.strip() and (cell.code or cell.cell_type == "markdown"):
         slide["cells"].append(cell)
 
 
 def _shows(output):
-    """Is there anything in this output for an audience? Not in warnings, nor in a widget that stored no picture of itself."""
+    """Is this output for an audience? Warnings are not, nor is a widget that stored no picture of itself."""
     if output.output_type == "stream":
         return output.name == "stdout"
     data = output.get("data", {})
     return WIDGET not in data or any(kind.startswith("image/") for kind in data)
 
 
-def _html(notebook):
+def _html(notebook, slides):
     """The whole page as text."""
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
-    exporter = HTMLExporter(config=Config(NbConvertBase={"display_data_priority": SHOWN}), template_name="slides",
-                            extra_template_basedirs=[str(HERE / "templates")], exclude_anchor_links=True)
-    html, _ = exporter.from_notebook_node(
-        notebook, resources={"lesson": notebook.metadata.mmcourse, "slides": _slides(notebook)})
+    config = Config(NbConvertBase={"display_data_priority": SHOWN})
+    exporter = HTMLExporter(config=config, template_name="slides", extra_template_basedirs=[str(TEMPLATES)],
+                            exclude_anchor_links=True)
+    html, _ = exporter.from_notebook_node(notebook, {"lesson": notebook.metadata.mmcourse, "slides": slides})
     return re.sub(r'<(style|script) asset="([^"]+)"></\1>',
                   lambda tag: f"<{tag[1]}>{_asset(tag[2])}</{tag[1]}>", html)
 
 
 def _asset(name):
-    """A style sheet or script of assets/ that may stand inside a page: fonts as data, no `</script` in it."""
-    path = ASSETS / name
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".css":
-        return re.sub(r"url\((fonts/[^)]+)\)", lambda url: f"url(data:font/woff2;base64,{_base64(ASSETS / url[1])})", text)
+    """A style sheet or script of assets/ as it may stand in a page: fonts as data, no `</script` in it."""
+    text = (ASSETS / name).read_text(encoding="utf-8")
+    if name.endswith(".css"):
+        return re.sub(r"url\((fonts/.+?)\)", lambda url: f"url(data:font/woff2;base64,{_data(url[1])})", text)
     return re.sub(r"</(?=script)", r"<\\/", text, flags=re.IGNORECASE)
 
 
-def _base64(path):
-    return base64.b64encode(path.read_bytes()).decode()
+def _data(name):
+    return base64.b64encode((ASSETS / name).read_bytes()).decode()
 
 
 def _write(path, text):
-    """Replace a file in one step; a half-written one never stands there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """Replace a file in one step, so that no half-written deck ever stands there."""
+    beside = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
     except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror}): free it or choose another folder with --output.") from error
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise UsageError(f"{path} cannot be written ({error.strerror}): choose another --output.") from error

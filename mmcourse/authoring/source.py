@@ -35,6 +35,7 @@ ALLOWED = {
     ("exercises", "markdown"): {"tags", "task"},
     ("exercises", "code"): {"tags", "include", "answer", "check", "points"},
 }
+MISSPELT = re.compile(r"#\s*(%\s*\[|%\s+\w+=|%%\S*[\[=])")     # meant as a marker: "# %[markdown]"
 NAMES = {str: "text", int: "a whole number", list: "a list", dict: "a mapping"}
 
 
@@ -114,9 +115,10 @@ def _header(lines, kind, faults):
     text = "\n".join(line[2:] if line.startswith("# ") else line.lstrip("#") for line in lines[first + 1:end])
     try:
         node, header = yaml.compose(text), yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = first + 2 + error.problem_mark.line
-        faults.append((line, f"the header is no YAML ({error.problem}); put text with a colon in quotes"))
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or error.reason
+        line = first + 2 + mark.line if mark else first + 1
+        faults.append((line, f"the header is no YAML ({problem}); put text with a colon in quotes"))
         return {}, end + 1
     if not isinstance(header, dict):
         faults.append((first + 1, f"the header is no list of `key: value` lines; give {keys}"))
@@ -159,7 +161,7 @@ def _prerequisites(header, kind, number, lessons, lines):
     wanted = header.get("prerequisites")
     if not isinstance(wanted, list):
         return
-    line = next(i for i, text in enumerate(lines, 1) if text.startswith("# prerequisites"))
+    line = next((i for i, text in enumerate(lines, 1) if re.match(r"#\s*prerequisites", text)), 1)
     for item in wanted:
         if type(item) is int and item not in lessons:
             yield line, f"prerequisites names lesson {item}, which does not exist; name lessons that do"
@@ -178,7 +180,7 @@ def _cells(lines, start, kind, faults):
         try:
             cell, used = reader({"extension": ".py", "format_name": "percent"}, "python").read(lines[start:])
         except ValidationError as error:
-            faults.append((start + 1, f"a notebook cannot have these options ({error.message}); correct them"))
+            faults.append((start + 1, f"a notebook cannot have these options ({error.message}); mend them"))
             return
         line, body, start = start + 1, lines[start + 1:start + used], start + used
         options = json.loads(json.dumps(cell.metadata, default=str))      # plain dicts
@@ -189,6 +191,8 @@ def _cells(lines, start, kind, faults):
             faults.append((line, f"a {cell.cell_type} cell has no place here; use `# %% [markdown]`"))
         else:
             faults += [(line, what) for what in _check_options(options, kind, cell.cell_type)]
+            faults += [(i, "the cell marker is misspelt; write `# %%`, a space, and its options")
+                       for i, text in enumerate(body, line + 1) if MISSPELT.match(text)]
             if cell.cell_type == "markdown":
                 faults += [(i, "this line of a text cell does not begin with `#`; add `# ` or a `# %%`")
                            for i, text in enumerate(body, line + 1) if text.strip() and text[0] != "#"]

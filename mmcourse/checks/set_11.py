@@ -72,9 +72,9 @@ def attention(answer):
                "The scores are divided by d: divide by its square root.")
         close(weights, want, "The weights are not torch's.")
         close(output, F.scaled_dot_product_attention(query, key, value, hidden), "The output is not torch's.")
-    loud = answer(300 * query, 300 * key, value, mask)[1]
+    loud = answer(torch.full_like(query, 300.0), torch.full_like(key, -300.0), value, mask)[1]
     expect(not loud.isnan().any() and loud[~mask].abs().max() == 0,
-           "With very large scores a hidden key still gets weight: the number put in its place is not low enough.")
+           "With scores of minus 100,000 a hidden key still gets weight: the number in its place is not low enough.")
     blind = mask.clone()
     blind[0, 0] = False
     output, weights = answer(query, key, value, blind)
@@ -101,10 +101,10 @@ def batch_mask(answer):
             expect(not got[1, 0].triu(1).any(), "Position 0 sees position 1: with causal=True nobody looks ahead.")
             expect(not got[2, 0, :, 1:].any(), "Padding can be seen in the causal mask: a key must be both real and not "
                                                "ahead, so join the two with `and` (&).")
-        expect(not got[2, 0, 0, 1:].any(), "Row 2 has one word, yet its padding can be seen: hide the keys from "
-                                           "lengths[b] on.")
         expect(got[2, 0, :, 0].all(), "The padding queries are hidden, not the padding keys: the last dimension is "
                                       "the keys.")
+        expect(not got[2, 0, 0, 1:].any(), "Row 2 has one word, yet its padding can be seen: hide the keys from "
+                                           "lengths[b] on.")
         expect(got.equal(want), f"Some entries differ for causal={causal}: write out the table for lengths 3 and 5 "
                                 "on paper and compare.")
 
@@ -155,8 +155,6 @@ def padded_sentences(answer):
     takes(answer, "attention", "embeddings", "lengths")
     library = torch.nn.MultiheadAttention(8, 2, batch_first=True)
     words, lengths = torch.randn(3, 4, 8), torch.tensor([4, 2, 3])
-    got = answer(library, words, lengths)
-    tensor(got, (3, 8), torch.float32)
     alone = torch.stack([library(words[b:b + 1, :n], words[b:b + 1, :n], words[b:b + 1, :n])[0][0].mean(0)
                          for b, n in enumerate(lengths.tolist())])
     padded = torch.cat([words, torch.randn(3, 3, 8)], dim=1)
@@ -172,6 +170,8 @@ def padded_sentences(answer):
     right = library(padded, padded, padded, key_padding_mask=~hidden)[0]
     expect(not same(more, right.mean(1)), "The attention is right now, but the mean still counts the padding: average over "
                                           "the real words only.")
+    got = answer(library, words, lengths)
+    tensor(got, (3, 8), torch.float32)
     expect(same(got, more), "More padding still changes the sentence vectors: three random vectors behind the words must "
                             "change nothing.")
     close(got, alone, "A sentence in a batch should give what it gives alone.")

@@ -7,16 +7,17 @@ from torch import nn
 def attention(query, key, value, mask=None):
     """Scaled dot-product attention (Vaswani et al. 2017, equation 1).
 
-    query (..., T, d), key (..., S, d), value (..., S, e); mask is boolean, broadcasts to (..., T, S), True = may look.
-    Returns the mixed values (..., T, e) and the weights (..., T, S). A query that may look nowhere gets zeros.
+    query (..., T, d), key (..., S, d), value (..., S, e); mask is boolean and broadcasts to
+    (..., T, S), True = may look. Returns the mixed values (..., T, e) and the weights
+    (..., T, S). A query that may look nowhere gets zeros.
     """
     scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
     if mask is None:
         weights = scores.softmax(-1)
     else:
         if mask.dtype != torch.bool:
-            raise TypeError(f"A mask is boolean, True = may look; this one is {mask.dtype}. Compare first: mask == 1.")
-        lowest = torch.finfo(scores.dtype).min              # not -inf: a row of -inf would become NaN
+            raise TypeError(f"The mask is {mask.dtype}: make it boolean, True = may look.")
+        lowest = torch.finfo(scores.dtype).min      # not -inf: a row of -inf would become NaN
         weights = scores.masked_fill(~mask, lowest).softmax(-1).masked_fill(~mask, 0.0)
     return weights @ value, weights
 
@@ -34,23 +35,24 @@ def padding_mask(lengths, longest=None):
 
 
 def prefix_mask(length, prefix):
-    """(T, T): the first `prefix` positions see one another freely, what follows is causal (a picture, then text)."""
+    """(T, T): the first `prefix` positions (a picture) see one another, the rest is causal."""
     return causal_mask(length) | (torch.arange(length) < prefix)
 
 
 class MultiHeadAttention(nn.Module):
-    """Several attentions side by side, each on its own slice of the width (Vaswani et al. 2017, section 3.2.2).
+    """Several attentions, each on its own slice of the width (Vaswani et al. 2017, 3.2.2).
 
-    forward(x, context=None, mask=None): queries from x (B, T, D), keys and values from context (B, S, D) or from x
-    itself; mask broadcasts to (B, H, T, S), True = may look. Returns (B, T, D) and the weights (B, H, T, S).
+    forward(x, context=None, mask=None): queries from x (B, T, D), keys and values from context
+    (B, S, D) or from x itself; mask broadcasts to (B, H, T, S), True = may look.
+    Returns (B, T, D) and the weights (B, H, T, S).
     """
 
     def __init__(self, d_model, num_heads):
         super().__init__()
         if d_model % num_heads:
-            raise ValueError(f"{num_heads} heads cannot share a width of {d_model}: choose a number that divides it.")
+            raise ValueError(f"{num_heads} heads cannot share a width of {d_model} evenly.")
         self.num_heads = num_heads
-        self.query, self.key, self.value, self.output = (nn.Linear(d_model, d_model) for _ in range(4))
+        self.query, self.key, self.value, self.output = (nn.Linear(d_model, d_model) for _ in "qkvo")
 
     def split(self, x):
         """(B, T, D) -> (B, H, T, D/H): every head gets its own slice."""
@@ -58,6 +60,6 @@ class MultiHeadAttention(nn.Module):
 
     def forward(self, x, context=None, mask=None):
         context = x if context is None else context
-        query, key, value = self.split(self.query(x)), self.split(self.key(context)), self.split(self.value(context))
-        mixed, weights = attention(query, key, value, mask)             # (B, H, T, D/H), (B, H, T, S)
-        return self.output(mixed.transpose(1, 2).flatten(2)), weights   # heads side by side again: (B, T, D)
+        query, key = self.split(self.query(x)), self.split(self.key(context))
+        mixed, weights = attention(query, key, self.split(self.value(context)), mask)
+        return self.output(mixed.transpose(1, 2).flatten(2)), weights    # heads side by side

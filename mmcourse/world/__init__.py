@@ -9,12 +9,14 @@ from mmcourse.world.questions import KINDS, STANDARD_KINDS, NothingToAsk, Questi
 from mmcourse.world.scene import (BACKGROUNDS, COLORS, SHAPES, SIZES, SPECS, TEXTURES, UNKNOWN, Object, Scene, Spec,
                                   sample)
 from mmcourse.world.scoring import CATEGORIES, Prompt, prompts, right, score
-from mmcourse.world.splits import SPLITS, Pair, Split, bayes, biased_questions, complement, favourite, pairs, split
+from mmcourse.world.splits import (SPLITS, Pair, Split, biased_questions, complement, favourite, split, three_dials,
+                                   three_dials_best)
 
 __all__ = [
-    "BACKGROUNDS", "CATEGORIES", "COLORS", "KINDS", "RELATIONS", "SHAPES", "SIZES", "SPECS", "SPLITS",
-    "STANDARD_KINDS", "STYLES", "TEXTURES", "UNKNOWN", "VOCABULARY", "Negative", "NotUnique", "NothingToAsk", "Object", "Pair",
-    "Prompt", "Question", "Scene", "Spec", "Split", "answer", "answers", "bayes", "biased_questions", "captions",
-    "complement", "draw", "execute", "favourite", "negatives", "pairs", "parse", "prompts", "questions", "read",
-    "relations", "right", "sample", "satisfies", "say", "score", "split",
+    "BACKGROUNDS", "CATEGORIES", "COLORS", "KINDS", "Negative", "NotUnique", "NothingToAsk", "Object", "Pair",
+    "Prompt", "Question", "RELATIONS", "SHAPES", "SIZES", "SPECS", "SPLITS", "STANDARD_KINDS", "STYLES",
+    "Scene", "Spec", "Split", "TEXTURES", "UNKNOWN", "VOCABULARY", "answer", "answers", "biased_questions",
+    "captions", "complement", "draw", "execute", "favourite", "negatives", "parse", "prompts", "questions",
+    "read", "relations", "right", "sample", "satisfies", "say", "score", "split", "three_dials",
+    "three_dials_best",
 ]

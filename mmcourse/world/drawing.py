@@ -45,12 +45,7 @@ def check_size(size):
     return int(size)
 
 
-@lru_cache(maxsize=8192)
-def template(shape, size, texture, pixels, shift_x, shift_y):
-    """How much of each pixel an object colors: float32 (h, w) in [0, 1], and bool (h, w) for its mask.
-
-    `pixels` is the picture's side; the box begins shift/128 of a pixel right of and below the patch's corner.
-    """
+def _template(shape, size, texture, pixels, shift_x, shift_y):
     scale = max(2, min(16, 2048 // pixels))
     left, top = shift_x / GRID * scale, shift_y / GRID * scale
     half = SIZES[size] * pixels * scale
@@ -75,6 +70,18 @@ def template(shape, size, texture, pixels, shift_x, shift_y):
         inked = ImageChops.multiply(whole, pattern)
     ink, cover = (np.asarray(layer.reduce(scale), np.float32) / 255 for layer in (inked, whole))
     return ink, cover >= 0.5
+
+
+_cached = lru_cache(maxsize=8192)(_template)
+
+
+def template(shape, size, texture, pixels, shift_x, shift_y):
+    """How much of each pixel an object colors: float32 (h, w) in [0, 1], and bool (h, w) for its mask.
+
+    `pixels` is the picture's side; the box begins shift/128 of a pixel right of and below the patch's corner.
+    """
+    draw_one = _cached if pixels <= 128 else _template  # large ones would fill the memory
+    return draw_one(shape, size, texture, pixels, shift_x, shift_y)
 
 
 def _patches(scene, pixels):

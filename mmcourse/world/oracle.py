@@ -14,6 +14,7 @@ from mmcourse.world.drawing import template
 from mmcourse.world.scene import BACKGROUNDS, COLORS, GRID, SHAPES, SIZES, TEXTURES, UNKNOWN, Object, Scene
 
 LOOKS = [(shape, texture) for shape in SHAPES for texture in TEXTURES]
+SIDES = (64, 96, 128)  # a larger picture is first reduced to the next smaller of these
 FAINT = 24  # distance from the ground (RGB, 0 to 255) from which on a pixel belongs to an object
 PAD = 3  # pixels around a template, room for blur
 BLURS = (0, 0.6, 1.0, 1.4)  # sigma in pixels; the later ones are tried where the first does not fit
@@ -24,7 +25,7 @@ NEAR = 64  # how far (RGB, 0 to 255) a color may be from the one it is called by
 
 
 def _pixels(picture):
-    """float32 (S, S, 3) of a picture, at most 128 px. Raises ValueError for what is not a square RGB picture."""
+    """float32 (S, S, 3) of a picture, S at most 128. Raises ValueError for what is not a square RGB picture."""
     if isinstance(picture, Image.Image):
         if picture.mode != "RGB":
             raise ValueError(f"The oracle reads RGB pictures, and this one is {picture.mode}: use image.convert('RGB').")
@@ -35,8 +36,9 @@ def _pixels(picture):
     height, width = picture.shape[:2]
     if height != width or not 32 <= height <= 1024:
         raise ValueError(f"The oracle reads square pictures of 32 to 1024 pixels, and this one is {width} x {height}.")
-    if height > 128:
-        picture = np.asarray(Image.fromarray(picture).resize((128, 128), Image.Resampling.BOX))
+    side = max((side for side in SIDES if side <= height), default=height)
+    if side < height:
+        picture = np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BOX))
     return picture.astype(np.float32)
 
 
@@ -86,7 +88,7 @@ def _split(piece, strength, smallest):
     return [piece]
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=512)
 def _bank(size, pixels, shift_x, shift_y, blur):
     """Every look's template, padded and flat: float32 (looks, h * w) scaled to length 1, their lengths, (h, w)."""
     inks = [np.pad(template(shape, size, texture, pixels, shift_x, shift_y)[0], PAD) for shape, texture in LOOKS]
@@ -99,7 +101,8 @@ def _bank(size, pixels, shift_x, shift_y, blur):
 
 
 def _fit(difference, pixels, middle, size, blur, reach):
-    """The best (energy explained, look, color difference, x, y) near a middle (x, y), all in grid steps."""
+    """The best (energy explained, look, color, x, y) near a middle (x, y); places in grid steps, color as difference
+    from the ground. `difference` has a margin of pixels // 4 + PAD all around, so that no window leaves it."""
     best = (-1.0,)
     half = round(SIZES[size] * GRID)
     for y in range(middle[1] - reach, middle[1] + reach + 1):
@@ -107,42 +110,44 @@ def _fit(difference, pixels, middle, size, blur, reach):
             left, shift_x = divmod((x - half) * pixels, GRID)
             top, shift_y = divmod((y - half) * pixels, GRID)
             bank, lengths, (height, width) = _bank(size, pixels, shift_x, shift_y, blur)
-            # `difference` is padded by PAD + pixels // 4 all around, so that no window leaves it
             top, left = top + pixels // 4, left + pixels // 4
-            window = difference[top:top + height, left:left + width].reshape(-1, 3)
-            if len(window) != height * width:
-                continue
-            along = bank @ window
-            explained = np.einsum("kc,kc->k", along, along)
+            along = bank @ difference[top:top + height, left:left + width].reshape(-1, 3)
+            explained = (along ** 2).sum(1)
             look = int(explained.argmax())
             if explained[look] > best[0]:
                 best = (float(explained[look]), look, along[look] / lengths[look], x, y)
     return best
 
 
-def _name(piece, difference, ground, grain, pixels):
+def _name(piece, difference, ground, grain):
     """The Object that a piece (bool array) of the picture shows."""
-    edges = _edges(piece)
-    middle = [round((edges[i] + edges[i + 2]) / 2 * GRID / pixels) for i in (0, 1)]
-    own = np.pad(difference * piece[..., None], [(PAD + pixels // 4,) * 2] * 2 + [(0, 0)])
+    pixels = len(piece)
+    strength = np.linalg.norm(difference, axis=2)
+    core = piece & (strength > 0.25 * np.percentile(strength[piece], 90))
+    x0, y0, x1, y1 = _edges(core)
+    x, y = (round((low + high) / 2 * GRID / pixels) for low, high in ((x0, x1), (y0, y1)))
+    half = _half(core)
+    own = np.pad(difference * piece[..., None], [(pixels // 4 + PAD,) * 2] * 2 + [(0, 0)])
     energy = float((own ** 2).sum()) - 2 * grain ** 2 * piece.sum()  # less what noise adds to it
-    reach = 2 if pixels >= 64 else 3
-    best, size = (-1.0,), None
+    sizes = [size for size in SIZES if abs(SIZES[size] * GRID + 1 - half) < 6]
+    best = (-1.0,)
     for blur in BLURS:
-        for candidate in SIZES:
-            fit = _fit(own, pixels, middle, candidate, blur, reach)
-            if fit[0] > best[0]:
-                best, size = fit, candidate
+        for size in sizes:
+            best = max(best, _fit(own, pixels, (x, y), size, blur, 2 if pixels >= 64 else 3) + (size,), key=_energy)
         if best[0] > SHARP * energy:
             break
-    if best[0] < GOOD * energy:
-        size = min(SIZES, key=lambda name: abs(SIZES[name] * GRID + 1 - _half(piece)))
-        inside = own[piece.nonzero()[0] + PAD + pixels // 4, piece.nonzero()[1] + PAD + pixels // 4]
-        return Object(UNKNOWN, _color(ground + np.median(inside, 0)), size, UNKNOWN,
-                      *(min(max(at / GRID, 0), 1) for at in middle))
-    _, look, color, x, y = best
-    shape, texture = LOOKS[look]
+    if best[0] > GOOD * energy:
+        _, look, color, x, y, size = best
+        shape, texture = LOOKS[look]
+    else:
+        shape = texture = UNKNOWN
+        color = np.median(difference[piece], 0)
+        size = min(SIZES, key=lambda name: abs(SIZES[name] * GRID + 1 - half))
     return Object(shape, _color(ground + color), size, texture, *(min(max(at / GRID, 0), 1) for at in (x, y)))
+
+
+def _energy(fit):
+    return fit[0]
 
 
 def _color(rgb):
@@ -151,27 +156,35 @@ def _color(rgb):
     return nearest if distances[nearest] < NEAR else UNKNOWN
 
 
+def _marked(difference, grain):
+    """The pixels that belong to an object: bool array."""
+    strength = np.linalg.norm(difference, axis=2)
+    soft = sum(np.roll(difference, (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)) / 9
+    # where noise hides a faint pixel its neighbours speak for it
+    faint = (strength > FAINT) & (np.linalg.norm(soft, axis=2) > max(FAINT, 0.9 * grain))
+    return (strength > max(FAINT, 2.6 * grain)) | faint
+
+
 def read(picture):
     """The scene that a picture shows: a PIL image (RGB, square, 32 to 1024 px) or a uint8 array (size, size, 3).
+    A list of pictures gives a list of scenes.
 
-    Exact for what `scene.image(size)` draws at 48 px and more, Gaussian noise of sigma 8 included. Made for generated
-    pictures too: see the margins in the tests. An object it cannot name has shape, color or texture "unknown".
+    Exact, to the step of the grid, for what `scene.image(size)` draws; attributes exact and places within a pixel at
+    64 px under Gaussian noise of sigma 8, a shift of any channel by 20, JPEG of quality 75, or a blur of sigma 1 px,
+    for 98 of 100 scenes of the rich spec or more. What cannot be named has shape, color or texture "unknown".
+    A picture takes milliseconds, but a second or two at a size below 64 px that is no multiple of 8.
     Raises ValueError for a picture of another mode, shape or size.
     """
+    if isinstance(picture, (list, tuple)):
+        return [read(one) for one in picture]
     picture = _pixels(picture)
-    pixels = len(picture)
     border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
     ground = np.median(border, 0)
+    grain = np.sqrt(np.mean(np.minimum(np.linalg.norm(border - ground, axis=1), 40) ** 2))
     difference = picture - ground
     strength = np.linalg.norm(difference, axis=2)
-    grain = np.sqrt(np.mean(np.minimum(np.linalg.norm(border - ground, axis=1), 40) ** 2))
-    marked = strength > max(FAINT, 2.6 * grain)
-    if grain > 0:  # in a grainy picture a faint pixel counts if its neighbours are on the whole marked too
-        soft = sum(np.roll(difference, (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)) / 9
-        marked |= (strength > FAINT) & (np.linalg.norm(soft, axis=2) > max(FAINT, 0.9 * grain))
-    smallest = 0.12 * (2 * SIZES["small"] * pixels) ** 2
-    pieces = [part for piece in _pieces(marked) if piece.sum() >= smallest
+    smallest = 0.12 * (2 * SIZES["small"] * len(picture)) ** 2
+    pieces = [part for piece in _pieces(_marked(difference, grain)) if piece.sum() >= smallest
               for part in _split(piece, strength, smallest)]
-    things = [_name(piece, difference, ground, grain, pixels) for piece in pieces]
     background = min(BACKGROUNDS, key=lambda name: np.linalg.norm(ground - BACKGROUNDS[name]))
-    return Scene(things, background)
+    return Scene([_name(piece, difference, ground, grain) for piece in pieces], background)

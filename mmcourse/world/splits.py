@@ -59,20 +59,19 @@ def favourite(question, spec="standard"):
 
 
 def biased_questions(scene, n, seed=0, dial=1.0, kinds=("query_color", "query_shape"), spec="standard"):
-    """Up to n questions about a scene of which a reader of the text alone can guess the answer.
+    """Of n questions about a scene those that a biased split keeps: a reader of the text can guess their answers.
 
     A question whose answer is not its `favourite` is kept with chance 1 - dial: dial 0 leaves the balanced questions,
     dial 1 only favourites. With K answers the text alone is then right with chance 1 / (1 + (K - 1)(1 - dial)).
-    Scenes without a fitting question give fewer than n.
     """
     if not 0 <= dial <= 1:
         raise ValueError(f"A dial goes from 0 to 1, and not to {dial!r}.")
     random = as_random(scene, seed + 1).random
     try:
-        asked = questions(scene, 4 * n, seed, kinds, spec)
+        asked = questions(scene, n, seed, kinds, spec)
     except NothingToAsk:
         return []
-    return [q for q in asked if q.answer == favourite(q, spec) or random() < 1 - dial][:n]
+    return [q for q in asked if q.answer == favourite(q, spec) or random() < 1 - dial]
 
 
 def complement(scene, question, seed=0, spec="standard"):
@@ -114,12 +113,12 @@ def _dials(redundancy, unique, synergy):
     return [(1 + dial) / 2 for dial in (redundancy, unique, synergy)]
 
 
-def pairs(n, seed=0, redundancy=0.0, unique=0.0, synergy=0.0):
+def three_dials(n, seed=0, redundancy=0.0, unique=0.0, synergy=0.0):
     """n pairs of a picture and a sentence whose label three dials spread over the two, as a list of `Pair`.
 
     Shape tells the label in both, the same in both (redundancy); color tells it in the picture alone, the sentence's
     is chance (unique); size tells it only by whether the two agree (synergy, XOR). A dial d makes its sign right with
-    chance (1 + d) / 2, independently of the others. `bayes` gives the best accuracy that is possible.
+    chance (1 + d) / 2, independently of the others. `three_dials_best` gives the best accuracy that is possible.
     """
     chances = _dials(redundancy, unique, synergy)
     random = Random(as_seed(seed)).random
@@ -135,8 +134,8 @@ def pairs(n, seed=0, redundancy=0.0, unique=0.0, synergy=0.0):
     return made
 
 
-def bayes(redundancy=0.0, unique=0.0, synergy=0.0):
-    """The best accuracy possible on `pairs`, in closed form: {"picture": ..., "sentence": ..., "both": ...}.
+def three_dials_best(redundancy=0.0, unique=0.0, synergy=0.0):
+    """The best accuracy possible on `three_dials`, in closed form: {"picture": ..., "sentence": ..., "both": ...}.
 
     The signs are independent given the label, so the best guess of k signs is right with chance
     (sum over their 2^k outcomes of the larger of P(outcome | 1) and P(outcome | 0)) / 2.

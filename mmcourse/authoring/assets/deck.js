@@ -1,30 +1,32 @@
 // Lays every slide out in the browser, where type can be measured, then starts reveal.js.
-// A slide takes the largest type that fits, with its output below the rest or beside it; what still does not fit goes
-// on to a next slide under the same heading. A slide that fits in no way is marked data-fault="what is wrong".
+// A slide takes the largest type that fits, with its output below the rest or beside it; what still does not
+// fit goes on to a next slide under the same heading. A slide that fits in no way gets data-fault="why".
 "use strict";
 (() => {
   const SIZES = ["size-0", "size-1", "size-2", "size-3", "size-4", "size-4 dense"];
-  const SMALLEST_PICTURE = 0.2;                       // of a slide's area, while anything else stands on the slide
+  const SMALLEST_PICTURE = 0.2;      // of a slide's area, while anything else stands on the slide
   const BLANK_LINES = /\n(?:(?:<span[^>]*>)?\s*(?:<\/span>)?\n)+/;
   const root = document.querySelector(".reveal"), slides = root.querySelector(".slides");
   const $ = (element, selector) => [...element.querySelectorAll(selector)];
 
-  function overflow(page) {                           // what sticks out of the page, in words; "" when all fits
+  // What sticks out of the page, in words; "" when everything fits.
+  function overflow(page) {
     const room = (page.querySelector(".blocks") || page).getBoundingClientRect();
     for (const part of [page, ...$(page, "h2, .blocks, .blocks > *")]) {
-      const box = part.getBoundingClientRect(), name = part.classList[0] || "heading";
-      const wide = Math.max(part.scrollWidth - part.clientWidth, part === page ? 0 : box.right - room.right);
-      const high = Math.max(part.scrollHeight - part.clientHeight, part === page ? 0 : box.bottom - room.bottom);
+      const box = part.getBoundingClientRect(), name = part.classList[0] || "heading", inner = part !== page;
+      const wide = Math.max(part.scrollWidth - part.clientWidth, inner && box.right - room.right);
+      const high = Math.max(part.scrollHeight - part.clientHeight, inner && box.bottom - room.bottom);
       if (wide > 1) return `${name} is ${Math.round(wide)} px too wide`;
       if (high > 1 && name !== "heading") return `${name} is ${Math.round(high)} px too high`;
     }
     return "";
   }
 
-  function pictures(page) {                           // drawn area of the pictures, as a share of the slide
+  // The drawn area of the pictures, as a share of the slide.
+  function pictures(page) {
     return $(page, ".picture img").reduce((sum, image) => {
-      const scale = Math.min(image.clientWidth / image.naturalWidth, image.clientHeight / image.naturalHeight);
-      return sum + scale * scale * image.naturalWidth * image.naturalHeight;
+      const {naturalWidth: width, naturalHeight: height} = image;
+      return sum + Math.min(image.clientWidth / width, image.clientHeight / height) ** 2 * width * height;
     }, 0) / (1280 * 720);
   }
 
@@ -35,7 +37,8 @@
     blocks.style.gridTemplateRows = side ? `repeat(${blocks.children.length - 1}, auto) 1fr` : "";
   }
 
-  function fit(page) {                                // the best arrangement that fits, or false
+  // Takes the best arrangement that fits: large type, and large pictures if there are any. False: none fits.
+  function fit(page) {
     const count = $(page, ".blocks > *").length, drawn = $(page, ".picture").length;
     const mayStandBeside = count > 1 && $(page, ".output").length === 1 && !page.querySelector(".wraps");
     let best = null;
@@ -52,26 +55,31 @@
     return Boolean(best);
   }
 
-  function wrapLongLines(page) {                      // lines that the smallest type cannot hold go on further right
+  // Code with lines that the smallest type cannot hold: they go on below, further to the right.
+  function wrapLongLines(page) {
     arrange(page, SIZES.at(-1), false);
     for (const code of $(page, ".code:not(.wraps)").filter(code => code.scrollWidth > code.clientWidth)) {
       code.classList.add("wraps");
       const pre = code.querySelector("pre"), lines = pre.innerHTML.trimEnd().split("\n");
       pre.innerHTML = lines.map(line => `<span class="line">${line}</span>`).join("\n");
-      for (const line of $(pre, ".line")) line.style.setProperty("--indent", line.textContent.search(/\S|$/) + 8);
+      for (const line of $(pre, ".line")) {
+        line.style.setProperty("--indent", line.textContent.search(/\S|$/) + 8);
+      }
     }
   }
 
-  function shorten(code, next) {                      // moves its last paragraph to the block next; false if it has but one
-    const pre = code.querySelector("pre"), parts = pre && pre.innerHTML.trimEnd().split(BLANK_LINES);
-    if (!parts || parts.length < 2) return false;
-    const last = parts.pop();
-    pre.innerHTML = parts.join("\n\n");
-    next.querySelector("pre").innerHTML = [last, next.querySelector("pre").innerHTML].filter(Boolean).join("\n\n");
+  // Moves the last paragraph of one block of code to the front of another; false if it has but one.
+  function shorten(code, next) {
+    const [from, to] = [code, next].map(block => block.querySelector("pre"));
+    const parts = from.innerHTML.trimEnd().split(BLANK_LINES);
+    if (parts.length < 2) return false;
+    to.innerHTML = [parts.pop(), to.innerHTML].filter(Boolean).join("\n\n");
+    from.innerHTML = parts.join("\n\n");
     return true;
   }
 
-  function cut(page) {                                // takes blocks, then paragraphs of code, off the page's end until it fits
+  // Takes blocks, then paragraphs of code, off the page's end until it fits; returns what it took.
+  function cut(page) {
     const blocks = page.querySelector(".blocks"), rest = [];
     while (!fit(page) && blocks.children.length > 1) {
       rest.unshift(blocks.lastElementChild);
@@ -82,19 +90,22 @@
     const next = code.cloneNode(true);
     next.querySelector("pre").innerHTML = "";
     while (!fit(page) && shorten(code, next));
-    return next.querySelector("pre").innerHTML ? [next, ...rest] : rest;
+    return next.textContent ? [next, ...rest] : rest;
   }
 
-  function layOut(section) {                          // may put a continuation behind the section; returns the fault
+  // May put a continuation behind the section, which is then laid out in its turn. Returns the fault or "".
+  function layOut(section) {
     const page = section.querySelector(".page");
-    if (!page.querySelector(".blocks")) return overflow(page);
+    if (page.matches(".title")) return overflow(page);
     wrapLongLines(page);
     const rest = cut(page);
     if (rest.length) {
       const next = section.cloneNode(true);
       next.querySelector(".blocks").replaceChildren(...rest);
-      rest[0].classList.remove("fragment");           // turning the page is its step
-      for (const half of section.dataset.timing ? [section, next] : []) half.dataset.timing = half.dataset.timing / 2;
+      rest[0].classList.remove("fragment");       // turning the page is its step
+      for (const half of section.dataset.timing ? [section, next] : []) {
+        half.dataset.timing = Math.round(half.dataset.timing / 2);
+      }
       section.after(next);
     }
     return overflow(page);
@@ -106,22 +117,27 @@
     await MathJax.typesetPromise();
     await Promise.all([...document.fonts].map(font => font.load()));
     await Promise.all($(slides, "img").map(image => image.decode().catch(() => {})));
-    $(slides, ".output").forEach(output => output.classList.toggle("grows", output.querySelector(".picture") !== null));
+    for (const output of $(slides, ".output")) {
+      if (output.querySelector(".picture")) output.classList.add("grows");
+    }
     const answers = $(slides, "details");
-    answers.forEach(answer => { answer.open = true; });   // an opened answer must fit as well
+    for (const answer of answers) answer.open = true;             // an opened answer must fit as well
     for (let section = slides.firstElementChild; section; section = section.nextElementSibling) {
       const fault = layOut(section);
       if (fault) section.dataset.fault = fault;
     }
-    answers.forEach(answer => { answer.open = /print-pdf/.test(location.search); });
+    for (const answer of answers) answer.open = /print-pdf/.test(location.search);
     const sections = [...slides.children], timed = sections.filter(section => section.dataset.timing);
-    sections.forEach((section, index) => Object.assign(section.querySelector(".page").dataset,
-      {name: slides.dataset.name, number: `${index + 1} / ${sections.length}`}));
+    for (const [index, section] of sections.entries()) {
+      const {dataset} = section.querySelector(".page");
+      dataset.name = slides.dataset.name;
+      dataset.number = `${index + 1} / ${sections.length}`;
+    }
     const seconds = timed.reduce((sum, section) => sum + Number(section.dataset.timing), 0);
     root.classList.add("laid-out");
     await Reveal.initialize({
-      width: 1280, height: 720, margin: 0, minScale: 0.1, maxScale: 10, center: false, controls: false, hash: true,
-      transition: "none", pdfSeparateFragments: false, plugins: [RevealNotes],
+      width: 1280, height: 720, margin: 0, minScale: 0.1, maxScale: 10, center: false,
+      controls: false, hash: true, transition: "none", pdfSeparateFragments: false, plugins: [RevealNotes],
       totalTime: Math.max(60 * root.dataset.minutes, seconds + 60 * (sections.length - timed.length)),
     });
   }

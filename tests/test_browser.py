@@ -1,0 +1,84 @@
+"""The learner's way in a real browser: `mmcourse lab`, lesson 11, run all cells, move the explorer's slider by keyboard."""
+
+import json
+import shutil
+
+import minicourse
+import pytest
+from playwright.sync_api import sync_playwright
+
+LESSON = "11_attention"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture
+def page():
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+    program = next(filter(None, map(shutil.which, names)), None)
+    assert program, "This test needs a browser: install Chromium (Debian, Ubuntu: apt-get install chromium) or Chrome."
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.outside = []
+        page.on("request", lambda request: page.outside.append(request.url)
+                if "://localhost" not in request.url and "://" in request.url else None)
+        yield page
+        browser.close()
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of the course, in which the browser may save what it likes."""
+    minicourse.copy_package(tmp_path)
+    shutil.copytree(minicourse.CHECKOUT / "notebooks", tmp_path / "notebooks")
+    (tmp_path / "data").symlink_to(minicourse.CHECKOUT / "data")
+    settings = tmp_path / "home/config/lab/user-settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"windowingMode": "none"}')               # else cells out of sight are not in the page
+    return tmp_path
+
+
+def test_run_lesson_11_and_move_a_slider(checkout, page):
+    path = checkout / "notebooks" / f"{LESSON}.ipynb"
+    with minicourse.lab(checkout, "11") as (_, said):
+        page.goto(said[-3].strip())
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=30_000)
+        _run_all(page)
+        _save(page, path)
+        cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+        errors = [output["evalue"] for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]
+        assert errors == []
+        assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+        _move_slider(page)
+        assert page.outside == []
+
+
+def _run_all(page):
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    waiting = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].some(e => e.textContent.includes('*'))"
+    page.wait_for_function(waiting, polling=100, timeout=10_000)
+    page.wait_for_function(f"!{waiting}", polling=500, timeout=300_000)
+
+
+def _save(page, path):
+    before = path.stat().st_mtime_ns
+    page.keyboard.press("Control+s")
+    for _ in range(100):
+        if path.stat().st_mtime_ns != before:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"JupyterLab did not save {path.name}")
+
+
+def _move_slider(page):
+    explorer = page.locator(".mm-explorer").first
+    picture, slider = explorer.locator("img"), explorer.get_by_role("slider").first
+    before, start = picture.get_attribute("src"), slider.get_attribute("aria-valuenow")
+    assert picture.get_attribute("alt")
+    slider.focus()
+    slider.press("ArrowRight")
+    page.wait_for_function("([image, before]) => image.src !== before && image.complete && image.naturalWidth > 0",
+                           arg=[picture.element_handle(), before], polling=100, timeout=10_000)
+    assert slider.get_attribute("aria-valuenow") != start

@@ -1,0 +1,147 @@
+"""The checks of lesson 11 against right and wrong answers: every mistake meets the hint that names it."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmcourse.checks import Hint, check
+
+RIGHT = {"equal": 1 / 3, "masked": 0.5, "spread": 8.0, "ratio": 4, "reordered": False, "cold": 1.0}
+
+
+def scores(query, key, divisor=None):
+    return query @ key.mT / (divisor or math.sqrt(query.shape[-1]))
+
+
+def plain(query, key, value, mask=None, *, hide=None, divisor=None, dim=-1, after=None):
+    """Attention with one thing left out or done wrong."""
+    table = scores(query, key, divisor)
+    if mask is not None and hide:
+        table = hide(table, mask)
+    weights = table.softmax(dim)
+    if mask is not None and after:
+        weights = after(weights, mask)
+    return weights @ value, weights
+
+
+def low(table, mask):
+    return table.masked_fill(~mask, -1e30)
+
+
+def zero(weights, mask):
+    return weights * mask
+
+
+def heads(x, w, num_heads, split, merge, scale=None, mask=None, out=True):
+    q, k, v = (split(x @ m, num_heads) for m in w[:3])
+    mixed = merge(F.scaled_dot_product_attention(q, k, v, mask, scale=scale), x)
+    return mixed @ w[3] if out else mixed
+
+
+def good_split(y, n):
+    return y.view(*y.shape[:2], n, -1).transpose(1, 2)
+
+
+def bad_split(y, n):
+    return y.view(y.shape[0], n, y.shape[1], -1)
+
+
+def good_merge(y, x):
+    return y.transpose(1, 2).reshape(x.shape)
+
+
+def bad_merge(y, x):
+    return y.reshape(x.shape)
+
+
+def mask_loops(lengths, causal, allowed):
+    size = int(lengths.max())
+    return torch.tensor([[[[allowed(t, s, int(n)) for s in range(size)] for t in range(size)]] for n in lengths])
+
+
+def vectors(layer, words, lengths, mask, mean):
+    return mean(layer(words, words, words, key_padding_mask=mask(torch.arange(words.shape[1]) < lengths[:, None]))[0],
+                torch.arange(words.shape[1]) < lengths[:, None])
+
+
+def word_mean(mixed, real):
+    return (mixed * real[..., None]).sum(1) / real.sum(1, keepdim=True)
+
+
+def mine(x, q, k, v, o, n, mask=None):
+    return heads(x, (q, k, v, o), n, good_split, good_merge, mask=mask)
+
+
+CORRECT = {                                                   # written otherwise than the course's solutions
+    "11.1": [lambda: dict(RIGHT), lambda: {**RIGHT, "equal": 0.333, "reordered": 0}],
+    "11.2": [lambda q, k, v, mask=None: plain(q, k, v, mask, hide=low, after=zero),
+             lambda q, k, v, mask=None: (F.scaled_dot_product_attention(q, k, v, mask),
+                                         F.scaled_dot_product_attention(q, k, torch.eye(k.shape[1]).expand(len(k), -1, -1), mask))],
+    "11.3": [lambda lengths, causal: mask_loops(lengths, causal, lambda t, s, n: s < n and (s <= t or not causal))],
+    "11.4": [mine],
+    "11.5": [lambda layer, words, lengths: vectors(layer, words, lengths, torch.logical_not, word_mean)],
+    "11.6": [lambda cells, color: (-(cells - color).abs().sum(-1) * 30).softmax(0)],
+}
+
+WRONG = [
+    ("11.1", "standard deviation", lambda: {**RIGHT, "spread": 64}),
+    ("11.1", "does not get lost", lambda: {**RIGHT, "masked": 1 / 3}),
+    ("11.1", "twice the queries", lambda: {**RIGHT, "ratio": 2}),
+    ("11.1", "does not care about the order", lambda: {**RIGHT, "reordered": True}),
+    ("11.1", "exactly the keys", lambda: {"equal": 1 / 3}),
+    ("11.1", "should be a number", lambda: {**RIGHT, "equal": "a third"}),
+    ("11.1", "should take ()", lambda x: RIGHT),
+    ("11.2", "not scaled", lambda q, k, v, mask=None: plain(q, k, v, mask, hide=low, divisor=1.0)),
+    ("11.2", "divided by d", lambda q, k, v, mask=None: plain(q, k, v, mask, hide=low, divisor=q.shape[-1])),
+    ("11.2", "wrong dimension", lambda q, k, v, mask=None: plain(q, k, v, mask, hide=low, dim=-2)),
+    ("11.2", "wrong way round", lambda q, k, v, mask=None: plain(q, k, v, mask, hide=lambda t, m: low(t, ~m))),
+    ("11.2", "A hidden key gets weight", lambda q, k, v, mask=None: plain(q, k, v, mask)),
+    ("11.2", "before the softmax, not the weights", lambda q, k, v, mask=None: plain(q, k, v, mask, after=zero)),
+    ("11.2", "not low enough", lambda q, k, v, mask=None: plain(q, k, v, mask, hide=lambda t, m: t.masked_fill(~m, -200))),
+    ("11.2", "look nowhere gives NaN",
+     lambda q, k, v, mask=None: plain(q, k, v, mask, hide=lambda t, m: t.masked_fill(~m, -torch.inf))),
+    ("11.2", "should get zero weights", lambda q, k, v, mask=None: plain(q, k, v, mask, hide=low)),
+    ("11.2", "Return two things", lambda q, k, v, mask=None: plain(q, k, v, mask)[0]),
+    ("11.2", "should take (query, key, value, mask)", lambda q, k, v: plain(q, k, v)),
+    ("11.2", "should be float32", lambda q, k, v, mask=None: [x.double() for x in plain(q, k, v, mask, hide=low)]),
+    ("11.3", "wrong way round", lambda n, c: ~mask_loops(n, c, lambda t, s, n: s < n and (s <= t or not c))),
+    ("11.3", "may look at itself", lambda n, c: mask_loops(n, c, lambda t, s, n: s < n and (s < t or not c))),
+    ("11.3", "nobody looks ahead", lambda n, c: mask_loops(n, c, lambda t, s, n: s < n)),
+    ("11.3", "join the two", lambda n, c: mask_loops(n, c, lambda t, s, n: (s < n or s <= t) if c and s <= t else s < n and not c)),
+    ("11.3", "not the padding keys", lambda n, c: mask_loops(n, c, lambda t, s, n: t < n and (s <= t or not c))),
+    ("11.3", "should have the shape", lambda n, c: torch.arange(5) < n[:, None]),
+    ("11.3", "should be bool", lambda n, c: mask_loops(n, c, lambda t, s, n: s < n and (s <= t or not c)).float()),
+    ("11.4", "one wide head", lambda x, q, k, v, o, n, mask=None: heads(x, (q, k, v, o), 1, good_split, good_merge, mask=mask)),
+    ("11.4", "cut along the words",
+     lambda x, q, k, v, o, n, mask=None: heads(x, (q, k, v, o), n, bad_split, bad_merge, mask=mask)),
+    ("11.4", "without swapping back",
+     lambda x, q, k, v, o, n, mask=None: heads(x, (q, k, v, o), n, good_split, bad_merge, mask=mask)),
+    ("11.4", "w_output is missing",
+     lambda x, q, k, v, o, n, mask=None: heads(x, (q, k, v, o), n, good_split, good_merge, mask=mask, out=False)),
+    ("11.4", "scaled by the whole width",
+     lambda x, q, k, v, o, n, mask=None: heads(x, (q, k, v, o), n, good_split, good_merge, x.shape[-1] ** -0.5, mask)),
+    ("11.4", "mask is not used",
+     lambda x, q, k, v, o, n, mask=None: heads(x, (q, k, v, o), n, good_split, good_merge)),
+    ("11.5", "True means hidden", lambda layer, w, n: vectors(layer, w, n, lambda real: real, word_mean)),
+    ("11.5", "still looks at the padding", lambda layer, w, n: vectors(layer, w, n, lambda real: None, word_mean)),
+    ("11.5", "still counts the padding", lambda layer, w, n: vectors(layer, w, n, torch.logical_not, lambda y, real: y.mean(1))),
+    ("11.6", "brightest", lambda cells, color: (cells @ color).softmax(0)),
+    ("11.6", "sharper", lambda cells, color: (-4 * ((cells - color) ** 2).sum(-1)).softmax(0)),
+    ("11.6", "sum to one", lambda cells, color: -((cells - color) ** 2).sum(-1)),
+]
+
+
+@pytest.mark.parametrize("exercise, answer", [(number, f) for number, answers in CORRECT.items() for f in answers])
+def test_right_answers_written_otherwise_pass(exercise, answer, capsys):
+    for _ in range(5):
+        check(exercise, answer)
+    assert "passed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("exercise, words, answer", WRONG, ids=[f"{number} {words}" for number, words, _ in WRONG])
+def test_every_mistake_meets_its_hint(exercise, words, answer):
+    for _ in range(5):
+        with pytest.raises(Hint, match=words.replace("(", r"\(").replace(")", r"\)")):
+            check(exercise, answer)
