@@ -64,11 +64,15 @@ def pictures(pictures, captions, alt, columns=4, side=1.9, title=None):
         ax.axis("off")
     for ax, picture, caption in zip(axes.flat, pictures, captions):
         panel(ax, picture)
-        ax.set_title("\n".join(textwrap.wrap(str(caption), int(side * 13))), y=-0.04, va="top", loc="center",
-                     fontsize=9)
+        ax.set_title(wrapped(caption, int(side * 13)), y=-0.04, va="top", loc="center", fontsize=9)
     if title:
         fig.suptitle(title, x=0.01, ha="left", fontsize=12)
     figure(fig, alt)
+
+
+def wrapped(text, width):
+    """The text in lines of at most `width` letters."""
+    return "\n".join(textwrap.wrap(text, width))
 
 
 def look(ax, image, weights, title=""):

@@ -222,7 +222,7 @@ EXERCISE_FAULTS = [
     ("    ### END SOLUTION\n\n", "\n", "    ### BEGIN SOLUTION\n    doubled", "is never closed"),
     ("        ### BEGIN SOLUTION\n", "", "        ### END", "no solution is open here"),
     ('raise ValueError("no number")', "# nothing yet\n        pass", "# %% answer", "no more than its stub"),
-    ("# ## 11.1 Twice", "# ## doubled_number = number + number", "    doubled_number", "can be read in the cell"),
+    ("# ## 11.1 Twice", "# ## doubled_number = number + number", "    doubled_n", "can be read in"),
 ]
 
 

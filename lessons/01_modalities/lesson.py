@@ -1,16 +1,405 @@
 # ---
 # title: Modalities
-# question: What does a machine get when you show it a picture, say a word or play a sound?
-# minutes: 60
+# question: What does a machine get when you show it a picture, play it a sound or tell it a sentence?
+# minutes: 70
 # level: beginner
 # objectives:
-#   - turn text into a tensor
+#   - turn text, pictures, sound, film, points and sensor traces into tensors
+#   - read a tensor's shape like an address
+#   - find the classic mistakes before they find you
+#   - measure what one modality knows and another cannot
 # prerequisites: []
 # device: Two CPU cores are enough.
 # words:
 #   modality: 模态
+#   multimodal: 多模态的
+#   tensor: 张量
+#   token: 词元
+#   pixel: 像素
+#   sampling rate: 采样率
+#   spectrogram: 声谱图
+#   point cloud: 点云
 # ---
 
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## One scene, six ways to meet it
+# Below is one small scene. You can see it, read it, hear it, watch it move, walk around it or feel it move in your hand. Each way is a **modality**. A model that joins several of them is **multimodal**, and this course builds such models.
+#
+# For you it is one scene six times. For a machine, all six are tables of numbers, and at first sight nothing says that they belong together.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from mmcourse import show, widgets, world
+
+# %% slideshow={"slide_type": "-"} tags=["hide-input"]
+scene = world.sample(seed=217)
+film, wave = world.film(scene, frames=16), world.sound(scene)
+points, normals, label = world.cloud(scene, n=1500)
+trace = world.trace(film)
+fig = plt.figure(figsize=(10, 5.6))
+axes = [fig.add_subplot(2, 3, i + 1, projection="3d" if i == 4 else None) for i in range(6)]
+show.panel(axes[0], scene.image(256), "image")
+axes[1].text(0.5, 0.5, show.wrapped(scene.caption(), 24), ha="center", va="center", fontsize=13)
+axes[1].axis("off")
+axes[1].set_title("text")
+axes[2].plot(np.arange(len(wave)) / 16000, wave, linewidth=0.5)
+axes[2].set(title="sound", xlabel="seconds", yticks=[])
+show.panel(axes[3], np.concatenate([np.asarray(s.image(64)) for s in film.scenes()[::4]], 1), "video")
+axes[4].scatter(*points.T, c=[show.CYCLE[i % 6] for i in label], s=1)
+axes[4].set(xticks=[], yticks=[], zticks=[])
+axes[4].set_title("points")
+axes[5].plot(trace[:, :3], linewidth=1)
+axes[5].set(title="sensor", xlabel="sample", yticks=[])
+show.figure(fig, alt="One scene six times: a picture of shapes, a sentence about it, a sound wave, four frames of a film, a "
+                     "cloud of points in space and three sensor curves.")
+
+# %% [markdown] slideshow={"slide_type": "notes"}
+# Ask: which of the six could you do without? Which two together tell you more than each alone? Keep the answers for the end of the lesson.
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# The scene comes from the **world of this course**: a few shapes on white ground, a pure function of one whole number. `world.sample(217)` is the same scene on every machine, for ever.
+#
+# The world is small on purpose. It knows the truth about itself, so every model you build can be judged exactly: *is this sentence true of that picture?* is a question with an answer.
+
+# %% slideshow={"slide_type": "-"}
+for thing in scene:
+    print(f"{thing!s:<20} at x = {thing.x:.2f}, y = {thing.y:.2f}")
+claim = "a large red circle left of a pink square"
+print(f"“{claim}”:", world.satisfies(scene, claim))
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## By hand: four pixels
+# A picture file holds **bytes**: whole numbers from 0 to 255, three for each **pixel** (red, green, blue). Models like small numbers around zero, so we map 0 to −1 and 255 to 1:
+#
+# $$x = \frac{\text{byte}}{127.5} - 1$$
+#
+# Take a picture of 2 × 2 pixels: white, red, black, gray. With a pencil: what are the three numbers of the red pixel (255, 0, 0)? And of gray (128, 128, 128)?
+#
+# <details><summary>Answer</summary>
+#
+# Red: 255 / 127.5 − 1 = 1, then 0 / 127.5 − 1 = −1 twice: (1, −1, −1). Gray: 128 / 127.5 − 1 ≈ 0.004, three times: nearly, but not exactly, zero.
+#
+# </details>
+
+# %% slideshow={"slide_type": "fragment"}
+tiny = np.array([[[255, 255, 255], [255, 0, 0]],
+                 [[0, 0, 0], [128, 128, 128]]], dtype=np.uint8)       # (H, W, C): rows, columns, colors
+x = torch.from_numpy(tiny).permute(2, 0, 1) / 127.5 - 1               # (C, H, W), float in [-1, 1]
+print("shape", tuple(x.shape), "red channel:", [[round(v, 3) for v in row] for row in x[0].tolist()])
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### A shape is an address
+# `x[0, 1, 1]` reads: color 0 (red), row 1, column 1. The order of the axes is a **convention**, and there are two:
+#
+# | who | order | a picture of 64 × 64 |
+# |---|---|---|
+# | files, Pillow, NumPy, matplotlib | (H, W, C) | (64, 64, 3) |
+# | PyTorch layers | (B, C, H, W) | (1, 3, 64, 64) |
+#
+# B is the **batch**: many pictures at once. `permute` moves axes and keeps every number at its pixel.
+
+# %% slideshow={"slide_type": "-"}
+def picture_to_tensor(image):
+    """A PIL image -> float tensor (1, 3, H, W) in [-1, 1]."""
+    pixels = torch.from_numpy(np.array(image.convert("RGB")))         # uint8 (H, W, 3)
+    return (pixels.permute(2, 0, 1) / 127.5 - 1)[None]
+
+
+picture = picture_to_tensor(scene.image(64))
+print(tuple(picture.shape), picture.dtype, f"from {picture.min():.2f} to {picture.max():.2f}")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Break it on purpose: reshape is not permute
+# Both `x.permute(2, 0, 1)` and `x.reshape(3, 64, 64)` give the shape that PyTorch wants. Only one of them is right. The other reads the numbers in the old order and deals them out anew: nothing crashes, and the model trains on noise.
+#
+# Another classic: bytes have no room above 255. Add 60 to a byte of 230 and it wraps around to 34.
+
+# %% slideshow={"slide_type": "-"} tags=["hide-input"]
+pixels = np.array(scene.image(64))
+reshaped = np.moveaxis(pixels.reshape(3, 64, 64), 0, -1)
+wrapped = pixels - np.uint8(60) + np.uint8(120)
+fig, axes = plt.subplots(1, 4, figsize=(10.4, 2.9))
+for ax, shown, title in zip(axes, (pixels, reshaped, pixels[..., ::-1], wrapped),
+                            ("right", "reshape for permute", "blue read as red (BGR)", "bytes that wrapped around")):
+    show.panel(ax, shown, title)
+show.figure(fig, alt="Four pictures: the right one; one cut into gray and colored stripes with small copies of the shapes; one with red "
+                     "and blue exchanged; one on a dark ground because white wrapped around.")
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# **The invariant that catches all of them:** go there and back. Turn the picture into a tensor and the tensor into a picture; they must be equal, byte by byte. Write that test before the model.
+
+# %% slideshow={"slide_type": "-"}
+def tensor_to_picture(x):
+    """float (1, 3, H, W) in [-1, 1] -> uint8 array (H, W, 3)."""
+    return ((x[0].permute(1, 2, 0) + 1) * 127.5).round().to(torch.uint8).numpy()
+
+
+there_and_back = tensor_to_picture(picture_to_tensor(scene.image(64)))
+print("there and back, equal:", np.array_equal(there_and_back, np.array(scene.image(64))))
+wrong = torch.from_numpy(pixels).reshape(1, 3, 64, 64) / 127.5 - 1
+print("with reshape, equal:  ", np.array_equal(tensor_to_picture(wrong), pixels))
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Text: words become numbers in a list
+# A sentence is cut into **tokens**. Here a token is a word; lesson 13 cuts finer. A **vocabulary** gives each token a number. Sentences have different lengths, and a tensor has no ragged edge: short ones are filled up with a padding token, and a **mask** remembers what is real.
+
+# %% slideshow={"slide_type": "-"}
+sentences = scene.captions(3, seed=1)
+vocabulary = {"<pad>": 0, **{word: i + 1 for i, word in enumerate(sorted(set(" ".join(sentences).split())))}}
+tokens = [[vocabulary[word] for word in sentence.split()] for sentence in sentences]
+longest = max(map(len, tokens))
+ids = torch.tensor([row + [0] * (longest - len(row)) for row in tokens])          # (B, T)
+mask = ids != 0                                                                    # True = a real word
+for sentence, row in zip(sentences, ids.tolist()):
+    print(row, sentence)
+print("ids", tuple(ids.shape), "real words in each row:", mask.sum(1).tolist())
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# The numbers are **names, not amounts**: word 8 is not twice word 4. So a model never computes with them. It looks up a row of learned numbers for each, an *embedding*. From there on a sentence is a float tensor (B, T, D), like everything else.
+
+# %% slideshow={"slide_type": "-"}
+torch.manual_seed(0)
+table = torch.nn.Embedding(len(vocabulary), 16, padding_idx=0)         # one row of 16 numbers per word
+print("words as numbers:", tuple(table(ids).shape), " padding is", table(ids)[~mask].abs().sum().item())
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Sound: pressure, thousands of times a second
+# A microphone writes down air pressure at a fixed **sampling rate**, here 16,000 times a second: a tensor (B, samples). The world plays a scene from left to right. Each thing is a tone: place on the x axis is time, height is pitch, the shape is the timbre, a large thing is louder.
+
+# %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
+from IPython.display import Audio
+
+sound = torch.from_numpy(wave)[None]                                   # (B, samples)
+print(tuple(sound.shape), sound.dtype, f"{sound.shape[1] / 16000:.1f} seconds")
+Audio(wave[::2], rate=8000)                                            # press play
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# The wave itself is hard to read: what the ear notes is *which frequencies sound when*. So cut the wave into short overlapping frames and measure each frame's frequencies. The result is a **spectrogram**, a picture of sound (B, frequencies, frames).
+#
+# Measuring a frequency is a dot product with a cosine and a sine of that frequency: a lookup by similarity, of which you will hear more in lesson 11.
+
+# %% slideshow={"slide_type": "-"}
+def spectrogram(wave, size=512, hop=128):
+    """wave (samples,) -> magnitudes (size / 2 + 1, frames), by dot products with cosines and sines."""
+    frames = wave.unfold(0, size, hop) * torch.hann_window(size)                   # (frames, size)
+    angle = 2 * torch.pi * torch.outer(torch.arange(size // 2 + 1), torch.arange(size)) / size
+    return torch.hypot(frames @ angle.cos().T, frames @ angle.sin().T).T
+
+
+ours = spectrogram(sound[0])
+theirs = torch.stft(sound[0], 512, 128, window=torch.hann_window(512), center=False, return_complex=True).abs()
+print(tuple(ours.shape), "equal to torch.stft within 1e-3 of the peak:",
+      ((ours - theirs).abs().max() / theirs.max()).item() < 1e-3)
+
+# %% slideshow={"slide_type": "fragment"} tags=["hide-input"]
+fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.3), width_ratios=(1, 1.7))
+show.panel(left, scene.image(256), "the scene")
+right.imshow(ours.log1p(), origin="lower", aspect="auto", extent=(0, sound.shape[1] / 16000, 0, 8))
+right.set(xlabel="seconds (left to right)", ylabel="frequency (kHz)", title="its sound: one stroke for each thing")
+show.figure(fig, alt="Left the scene, right its spectrogram: one horizontal stroke for each thing, early for things on the left, high "
+                     "for things at the top, with overtones above.")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Film, points and sensors
+# Nothing new, only more axes:
+#
+# | modality | tensor | the world's |
+# |---|---|---|
+# | video | (B, T, C, H, W) | T pictures, things move, bounce, appear |
+# | points | (B, N, 3) | N places on surfaces, in any order |
+# | sensor | (B, T, channels) | acceleration along three axes |
+#
+# Points are the odd one: they form a **set**. Shuffle the rows and it is the same cloud. A model for points must not care about the order. Remember that when attention does not either.
+
+# %% slideshow={"slide_type": "-"}
+video = torch.from_numpy(film.frames(64)).permute(0, 3, 1, 2)[None] / 127.5 - 1      # (B, T, C, H, W)
+cloud, sensor = torch.from_numpy(points)[None], torch.from_numpy(trace)[None]
+for name, tensor in dict(image=picture, text=ids, sound=sound, video=video, points=cloud, sensor=sensor).items():
+    print(f"{name:<7} {str(tuple(tensor.shape)):<22} {str(tensor.dtype)[6:]:<8} {tensor[0].numel():>7,} numbers each")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The real thing: four recordings from outside
+# The world is made, so let us also open real data. Four recordings ship inside matplotlib: a photograph, one slice of an MRI scan, a brain's voltage (EEG) and a map of heights. Each becomes a tensor in one or two lines; the lesson is in the **dtype, range and shape**.
+
+# %%
+import gzip
+
+from matplotlib.cbook import get_sample_data
+from PIL import Image
+
+with get_sample_data("grace_hopper.jpg") as file:
+    photo = picture_to_tensor(Image.open(file))                                      # bytes -> [-1, 1]
+with get_sample_data("s1045.ima.gz") as file:
+    mri = np.frombuffer(file.read(), np.uint16).reshape(1, 1, 256, 256)              # 12-bit numbers in 16
+with get_sample_data("eeg.dat") as file:
+    eeg = np.frombuffer(file.read(), float).reshape(1, 800, 4)                       # 4 electrodes, 10 s
+with get_sample_data("jacksboro_fault_dem.npz") as file:
+    height = file["elevation"][None, None]                                           # metres above the sea
+mri, eeg, height = (torch.from_numpy(a.astype(np.float32)) for a in (mri, eeg, height))
+
+# %% slideshow={"slide_type": "subslide"}
+for name, tensor in dict(photo=photo, mri=mri, eeg=eeg, height=height).items():
+    print(f"{name:<7}{str(tuple(tensor.shape)):<19} from {tensor.min():8.1f} to {tensor.max():7.1f}")
+fig, axes = plt.subplots(1, 4, figsize=(11, 3.2), width_ratios=(1, 1, 1.2, 1.2))
+show.panel(axes[0], tensor_to_picture(photo), "photograph: 3 channels")
+show.panel(axes[1], mri[0, 0], "MRI slice: 1 channel", cmap="gray")
+axes[2].plot(np.linspace(0, 10, 800), eeg[0] / 1000 + torch.arange(4), linewidth=0.6)
+axes[2].set(title="EEG: 4 channels", xlabel="seconds", yticks=[])
+show.panel(axes[3], height[0, 0], "heights: 1 channel", cmap="cividis")
+show.figure(fig, alt="Four real recordings: a portrait photograph, a gray slice through a head, four wavering voltage curves, and a map "
+                     "of heights with ridges.")
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# Look at the ranges: −1 to 1, thousands of units, some hundreds of metres. Feed these to one model and the largest numbers drown the rest. So every modality is **normalized**: subtract a mean, divide by a spread, *computed on training data only*.
+#
+# For the MRI slice 99% of the numbers lie far below the largest one. A single bright voxel would then decide the scale; a robust choice is the 99th percentile.
+
+# %% slideshow={"slide_type": "-"}
+def normalized(x):
+    """Mean 0 and spread 1, one number for the whole tensor."""
+    return (x - x.mean()) / x.std()
+
+
+print(f"MRI: 99% of the voxels are below {mri.quantile(0.99):.0f}, the largest is {mri.max():.0f}")
+for name, tensor in dict(mri=mri, eeg=eeg, height=height).items():
+    print(f"{name:<7} after: mean {normalized(tensor).mean().abs():.1f}, spread {normalized(tensor).std():.1f}")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Everything becomes a row of tokens
+# A Transformer takes a sequence of vectors. Words are one already. For all else the trick is the same: **cut into pieces, flatten each piece**. Pictures into patches, sound into frames, film into patches of frames, traces into windows.
+
+# %% slideshow={"slide_type": "-"}
+def patches(x, size):
+    """(B, C, H, W) -> (B, N, C * size * size): squares of size x size, row by row."""
+    cut = x.unfold(2, size, size).unfold(3, size, size)                # (B, C, H/p, W/p, p, p)
+    return cut.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
+
+
+tokens = patches(picture, 8)
+print("64 patches of 8 x 8 x 3 numbers:", tuple(tokens.shape))
+print("equal to torch's F.unfold:", torch.equal(tokens, F.unfold(picture, 8, stride=8).transpose(1, 2)))
+
+# %% slideshow={"slide_type": "fragment"} tags=["hide-input"]
+fig, axes = plt.subplots(4, 16, figsize=(10, 2.8))
+for ax, token in zip(axes.flat, tokens[0]):
+    show.panel(ax, (token.view(3, 8, 8).permute(1, 2, 0) + 1) / 2)
+fig.suptitle("The picture as 64 tokens, in reading order", x=0.01, ha="left", fontsize=12)
+show.figure(fig, alt="The scene cut into 64 small squares in reading order, four rows of sixteen; most are white, some hold parts of shapes.")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## On the world: what does each modality know?
+# A first experiment. Two questions about a scene: **how many things** are in it, and **is something red** there? We ask the *simplest possible model*, one weighted sum, on the picture, on the sound and on one sentence. Fit on 1,500 scenes, test on 500 others, three times.
+#
+# Predict: which modality answers which question? Could a sentence know everything?
+
+# %%
+words = {word: i for i, word in enumerate(sorted(world.VOCABULARY))}
+
+
+def features(seed):
+    """A scene's picture, sound and one sentence as flat vectors, and the two answers."""
+    scene = world.sample(seed)
+    picture = torch.from_numpy(world.draw([scene], 32)[0]).flatten() / 127.5 - 1
+    tones = spectrogram(torch.from_numpy(world.sound(scene)), 512, 512)[:128].log1p()
+    tones = F.adaptive_avg_pool2d(tones[None], (32, 24)).flatten()
+    bag = torch.zeros(len(words))
+    for word in scene.caption(seed).split():
+        bag[words[word]] += 1
+    answers = torch.tensor([len(scene), float(any(thing.color == "red" for thing in scene))])
+    return picture, tones, bag, answers
+
+
+def gather(seeds):
+    return [torch.stack(column) for column in zip(*map(features, seeds))]
+
+# %% tags=["nbval-ignore-output"]
+def fit_and_test(train, test, train_answers, test_answers):
+    """Ridge regression: the best weighted sum in closed form. Returns the share right for both questions."""
+    mean, spread = train.mean(0), train.std(0) + 1e-3
+    a, b = ((torch.cat([x, torch.ones(len(x), 1)], 1)) for x in ((train - mean) / spread, (test - mean) / spread))
+    weights = torch.linalg.solve(a.T @ a + 100 * torch.eye(a.shape[1]), a.T @ train_answers)
+    guess = b @ weights
+    count = (guess[:, 0].round().clamp(1, 5) == test_answers[:, 0]).float().mean()
+    red = ((guess[:, 1] > 0.5) == test_answers[:, 1].bool()).float().mean()
+    return count.item(), red.item()
+
+
+held_out = gather(range(2**31, 2**31 + 500))
+results = []                                                            # (run, modality, question)
+for run in range(3):
+    known = gather(range(run * 10_000, run * 10_000 + 1500))
+    results.append([fit_and_test(known[m], held_out[m], known[3], held_out[3]) for m in range(3)])
+results = torch.tensor(results)
+share = held_out[3][:, 1].mean()
+print(f"guessing: count {torch.bincount(held_out[3][:, 0].long()).max() / 500:.0%}, red {max(share, 1 - share):.0%}")
+
+# %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
+fig, axes = plt.subplots(1, 2, figsize=(8.6, 3), sharey=True)
+guess = (torch.bincount(held_out[3][:, 0].long()).max() / 500, max(share, 1 - share))
+for question, (ax, title) in enumerate(zip(axes, ("how many things?", "is something red there?"))):
+    for modality, name in enumerate(("picture", "sound", "sentence")):
+        runs = results[:, modality, question]
+        ax.barh(name, runs.mean(), color=show.CYCLE[modality], height=0.6)
+        ax.plot(runs, [name] * 3, "|", color=show.INK, markersize=12)
+        ax.annotate(f" {runs.mean():.0%}", (runs.max(), name), va="center")
+    ax.axvline(guess[question], color=show.QUIET, linestyle=":", linewidth=1)
+    ax.set(xlim=(0, 1.12), xlabel="right on new scenes (dotted: guessing)", title=title)
+axes[0].invert_yaxis()
+show.figure(fig, alt="Bars of the share of right answers for picture, sound and sentence, with ticks for three runs and a dotted line for "
+                     "guessing.")
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# Read it like this:
+#
+# - **The sound tells the number best.** Each thing is one stroke, and a weighted sum can add up strokes. In the picture a large thing looks like several small ones to such a model.
+# - **The picture tells red.** Red pixels can be added up as well. Our sound does carry color, but a weighted sum cannot take it out.
+# - **One sentence** says a little about both, and only when it happens to mention it.
+#
+# *What a modality carries* and *what a model can take out of it* are two things. Much of this course is about the second.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Try it: one scene, four modalities
+# Move the slider from scene to scene. Look at the spectrogram first and guess: how many things, which are large, which are high? Then look at the picture.
+
+# %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
+def explore(scene=7, modalities="sound and picture"):
+    """A scene's sound as a picture, then the scene and a sentence about it."""
+    shown = world.sample(scene)
+    tones = spectrogram(torch.from_numpy(world.sound(shown))).log1p()
+    fig, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.2), width_ratios=(1.6, 1))
+    left.imshow(tones, origin="lower", aspect="auto", extent=(0, 1, 0, 8))
+    left.set(xlabel="time: left to right", ylabel="frequency (kHz)", title="what you hear")
+    if modalities == "sound and picture":
+        show.panel(right, shown.image(256))
+        right.set_title(show.wrapped(shown.caption(scene), 34), fontsize=9)
+    else:
+        right.axis("off")
+    return fig, f"The sound of scene {scene} as a spectrogram and its picture: {shown.caption(scene)}."
+
+
+widgets.explorer(explore, scene=(0, 60, 1), modalities=["sound only", "sound and picture"])
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## In short
+# - A modality is a way to meet the world; a model gets each as a tensor with a shape, a dtype and a range.
+# - Pictures (B, C, H, W), text (B, T) with a mask, sound (B, samples), video (B, T, C, H, W), points (B, N, 3), sensors (B, T, channels).
+# - reshape is not permute. Go there and back, and compare.
+# - Normalize with numbers from the training data; cut everything into tokens.
+# - What a modality carries is not yet what a model can take out.
+
+# %% [markdown] template="words"
+
 # %% [markdown]
-# ## Start
-# Text.
+# ## Exercises
+# Six of them, about 75 minutes: `exercises/01_modalities.ipynb`, which `mmcourse lab` copies to `my_work/`. You will write the tensor of a picture, of a batch of sentences and of a sound, hunt a bug that scrambles films, and count things from pixels alone.
+
+# %% [markdown]
+# ## Sources
+# - T. Baltrušaitis, C. Ahuja, L.-P. Morency (2019), *Multimodal machine learning: a survey and taxonomy*: what the field calls a modality.
+# - J. Johnson and others (2017), *CLEVR: a diagnostic dataset for compositional language and elementary visual reasoning*: a made world that knows its truth.
+# - J. Cooley, J. Tukey (1965), *An algorithm for the machine calculation of complex Fourier series*: how `torch.stft` does our dot products quickly.
+# - The four recordings: sample data of matplotlib (J. Hunter 2007 and its developers).

@@ -21,7 +21,7 @@ BLURS = (0, 0.6, 1.0, 1.4)  # sigma in pixels; the later ones are tried where th
 SHARP = 0.985  # share of the difference from the ground that a fit must explain to be taken without trying blur
 GOOD = 0.86  # ... and to be believed at all
 WIDE = 21.5  # half width in grid steps from which on a piece must be several objects that touch
-NEAR = 64  # how far (RGB, 0 to 255) a color may be from the one it is called by
+NEAR = 66  # how far (RGB, 0 to 255) a color may be from the one it is called by
 
 
 def _pixels(picture):

@@ -3,7 +3,7 @@
 // fit goes on to a next slide under the same heading. A slide that fits in no way gets data-fault="why".
 "use strict";
 (() => {
-  const SIZES = ["size-0", "size-1", "size-2", "size-3", "size-4", "size-4 dense"];
+  const SMALLEST = 4, DENSE = 5;                  // the steps of type go from 0, the largest, to these
   const SMALLEST_PICTURE = 0.2;      // of a slide's area, while anything else stands on the slide
   const BLANK_LINES = /\n(?:(?:<span[^>]*>)?\s*(?:<\/span>)?\n)+/;
   const root = document.querySelector(".reveal"), slides = root.querySelector(".slides");
@@ -30,9 +30,10 @@
     }, 0) / (1280 * 720);
   }
 
-  function arrange(page, size, side) {
-    const blocks = page.querySelector(".blocks");
-    page.className = `page ${size}`;
+  function arrange(page, step, side) {
+    const blocks = page.querySelector(".blocks"), text = Math.min(step, SMALLEST);
+    page.className = `page text-${text} code-${Math.max(text, page.dataset.code)}`;
+    page.classList.toggle("dense", step === DENSE);
     blocks.className = side ? "blocks side" : "blocks";
     blocks.style.gridTemplateRows = side ? `repeat(${blocks.children.length - 1}, auto) 1fr` : "";
   }
@@ -42,23 +43,28 @@
     const count = $(page, ".blocks > *").length, drawn = $(page, ".picture").length;
     const mayStandBeside = count > 1 && $(page, ".output").length === 1 && !page.querySelector(".wraps");
     let best = null;
-    for (const [step, size] of SIZES.entries()) {
+    for (let step = 0; step <= DENSE; step++) {
       for (const side of mayStandBeside ? [false, true] : [false]) {
-        arrange(page, size, side);
+        arrange(page, step, side);
         const area = pictures(page);
         if (overflow(page) || (drawn && count > 1 && area < SMALLEST_PICTURE)) continue;
         const score = drawn ? Math.sqrt(area) * (1 - 0.08 * step) : -step;
-        if (!best || score > best.score + 1e-6) best = {score, size, side};
+        if (!best || score > best.score + 1e-6) best = {score, step, side};
       }
     }
-    if (best) arrange(page, best.size, best.side);
+    if (best) arrange(page, best.step, best.side);
     return Boolean(best);
   }
 
-  // Code with lines that the smallest type cannot hold: they go on below, further to the right.
-  function wrapLongLines(page) {
-    arrange(page, SIZES.at(-1), false);
-    for (const code of $(page, ".code:not(.wraps)").filter(code => code.scrollWidth > code.clientWidth)) {
+  // Prose may be larger than code: page.dataset.code is the first step at which no line of code is too long.
+  // Lines that the smallest type cannot hold go on below, further to the right.
+  function measureCode(page) {
+    const tooLong = () => $(page, ".code, .output").filter(block => block.scrollWidth > block.clientWidth);
+    page.dataset.code = 0;
+    for (arrange(page, 0, false); tooLong().length && page.dataset.code < SMALLEST; arrange(page, 0, false)) {
+      page.dataset.code++;
+    }
+    for (const code of tooLong().filter(block => block.matches(".code"))) {
       code.classList.add("wraps");
       const pre = code.querySelector("pre"), lines = pre.innerHTML.trimEnd().split("\n");
       pre.innerHTML = lines.map(line => `<span class="line">${line}</span>`).join("\n");
@@ -97,7 +103,7 @@
   function layOut(section) {
     const page = section.querySelector(".page");
     if (page.matches(".title")) return overflow(page);
-    wrapLongLines(page);
+    measureCode(page);
     const rest = cut(page);
     if (rest.length) {
       const next = section.cloneNode(true);

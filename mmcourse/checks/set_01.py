@@ -1,0 +1,131 @@
+"""Checks of lesson 01, modalities. Truth: torch's own unfold, loops over bytes, and the world's scenes."""
+
+import torch
+
+from mmcourse import world
+from mmcourse.checks import Hint, close, exercise, expect, same, takes, tensor
+
+
+@exercise("01.1", points=2)
+def predictions(answer):
+    takes(answer)
+    got = answer()
+    names = ("red", "gray", "photo", "sound", "film", "shuffled")
+    expect(isinstance(got, dict) and set(got) == set(names), f"Return a dict with exactly the keys {', '.join(names)}.")
+    for name in names:
+        expect(isinstance(got[name], (int, float)), f'"{name}" should be a number (or True / False), '
+                                                    f"and is {got[name]!r}.")
+    expect(abs(got["red"] - 1) < 1e-3, '"red": put 255 into byte / 127.5 - 1.')
+    expect(abs(got["gray"] - 0.4) > 1e-2, '"gray": that is byte / 255, from 0 to 1; the course maps bytes to -1 to 1.')
+    expect(abs(got["gray"] + 0.2) < 1e-2, '"gray": put 102 into byte / 127.5 - 1.')
+    expect(got["photo"] != 224 * 224, '"photo": each pixel has three numbers.')
+    expect(got["photo"] == 224 * 224 * 3, '"photo": rows times columns times colors.')
+    expect(got["sound"] == 16_000 * 2, '"sound": 16,000 numbers for each second.')
+    expect(got["film"] == 8 * 3 * 64 * 64, '"film": multiply all numbers of the shape but the batch.')
+    expect(not got["shuffled"], '"shuffled": a cloud is a set of places; a list of the same places in another order is '
+                                "the same cloud.")
+
+
+def _right_pixels(pixels):
+    """The truth for bytes (B, H, W, 3), pixel by pixel."""
+    batch, height, width, _ = pixels.shape
+    want = torch.empty(batch, 3, height, width)
+    for c in range(3):
+        want[:, c] = pixels[..., c].float() / 127.5 - 1
+    return want
+
+
+@exercise("01.2", points=2)
+def to_tensor(answer):
+    takes(answer, "pixels")
+    pixels = torch.randint(0, 256, (2, 5, 7, 3), dtype=torch.uint8)
+    pixels[0, 0, 0], pixels[0, 0, 1] = torch.tensor([255, 0, 0]), torch.tensor([0, 200, 255])
+    got, want = answer(pixels.clone()), _right_pixels(pixels)
+    expect(not isinstance(got, torch.Tensor) or got.shape != pixels.shape, "The axes are still (B, H, W, C): the colors "
+                                                                          "should stand before rows and columns.")
+    tensor(got, want.shape, torch.float32)
+    expect(not same(got, pixels.reshape(want.shape) / 127.5 - 1), "The numbers were dealt out anew: reshape keeps the reading order. "
+                                                                 "To move an axis, use permute.")
+    expect(not same(got, want.flip(1)), "Red and blue have changed places.")
+    expect(not same(got, (want + 1) / 2), "The range is 0 to 1: it should be -1 to 1.")
+    expect(not same(got, (want + 1) * 127.5), "The range is still 0 to 255: it should be -1 to 1.")
+    expect(not same(got, (pixels * 2).permute(0, 3, 1, 2) / 255 - 1), "Bytes wrapped around: 200 * 2 does not fit into a byte. "
+                                                                     "Make it a float first.")
+    close(got, want, "Some numbers are wrong.")
+
+
+@exercise("01.3", points=3)
+def encode(answer):
+    takes(answer, "sentences", "vocabulary")
+    vocabulary = {"<pad>": 0, "<unk>": 1, "red": 2, "circle": 3, "a": 4, "of": 5, "left": 6}
+    sentences = ["a red circle", "circle", "a circle left of a zebra"]
+    want = torch.tensor([[4, 2, 3, 0, 0, 0], [3, 0, 0, 0, 0, 0], [4, 3, 6, 5, 4, 1]])
+    try:
+        got = answer(list(sentences), dict(vocabulary))
+    except KeyError as word:
+        raise Hint(f"The word {word} is not in the vocabulary, and the function stopped: give such words the number of "
+                   "<unk>.") from None
+    expect(isinstance(got, (tuple, list)) and len(got) == 2, "Return two things: the numbers and the mask.")
+    ids, mask = got
+    expect(not isinstance(ids, torch.Tensor) or ids.shape != (3, 1), "Every sentence was cut to the length of the shortest: "
+                                                                    "fill the short ones up instead.")
+    tensor(ids, (3, 6), torch.int64, "The numbers")
+    tensor(mask, (3, 6), torch.bool, "The mask")
+    expect(not ids.equal(torch.stack([row.roll(int((row == 0).sum())) for row in want])),
+           "The padding stands in front: in this course sentences begin at place 0 and padding follows.")
+    expect(ids[2, 5] != 0, "An unknown word looks like padding: give it the number of <unk>.")
+    expect(ids.equal(want), f"“{sentences[0]}” should become {want[0].tolist()}, and became {ids[0].tolist()}.")
+    expect(not mask.equal(want == 0), "The mask is the wrong way round: True marks the real words.")
+    expect(mask.equal(want != 0), "The mask should be True for the words and False for the padding.")
+
+
+@exercise("01.4", points=2)
+def frames(answer):
+    takes(answer, "wave", "size", "hop")
+    for size, hop in ((8, 4), (10, 3), (6, 6)):
+        wave = torch.randn(size + 5 * hop + int(torch.randint(0, hop, ())))
+        got, want = answer(wave.clone(), size, hop), wave.unfold(0, size, hop)
+        expect(isinstance(got, torch.Tensor) and got.dim() == 2, "Return one tensor (frames, size).")
+        expect(got.shape[1] == size, f"Each frame should have {size} numbers, and has {got.shape[1]}.")
+        expect(len(got) != len(want) - 1, "The last frame is missing: how many starts fit, the first included?")
+        expect(len(got) != len(wave) // size or hop == size, "The frames do not overlap: the next one starts `hop` samples "
+                                                            "later, not `size`.")
+        expect(len(got) <= len(want), "There is a frame too many: only frames that lie wholly inside the wave count.")
+        tensor(got, want.shape, torch.float32)
+        close(got, want, "Some frames hold the wrong samples.")
+
+
+@exercise("01.5", points=3)
+def film_to_tensor(answer):
+    takes(answer, "frames")
+    film = torch.randint(0, 256, (4, 6, 5, 3), dtype=torch.uint8)
+    film[0, 0, 0] = torch.tensor([0, 100, 200])
+    want = film.permute(3, 0, 1, 2) / 127.5 - 1
+    got = answer(film.clone())
+    expect(not isinstance(got, torch.Tensor) or got.shape != (4, 3, 6, 5), "Time comes first here: the colors should be the "
+                                                                          "first axis, (C, T, H, W).")
+    expect(not isinstance(got, torch.Tensor) or got.shape != (3, 4, 5, 6), "Rows and columns have changed places.")
+    tensor(got, want.shape, torch.float32)
+    for numbers in (film / 127.5 - 1, (film - 128) / 127.5, (film - 128) / 128):
+        expect(not same(got, numbers.reshape(want.shape)), "The film is still scrambled: reshape keeps the reading order; "
+                                                          "permute moves axes.")
+    expect(not any(same(got, ((film - 128) / span).permute(3, 0, 1, 2)) for span in (127.5, 128.0)),
+           "The axes are right now, but dark bytes still wrap around: 100 - 128 does not fit into a byte. Make it a "
+           "float first.")
+    close(got, want, "Some numbers are wrong: bytes 0 to 255 map to -1 to 1.", 1e-2)
+
+
+@exercise("01.6", points=4)
+def count_things(answer):
+    takes(answer, "pixels")
+    scenes = [world.sample(seed) for seed in range(2**33, 2**33 + 200)]
+    pictures = torch.from_numpy(world.draw(scenes, 64))
+    got = [answer(picture) for picture in pictures]
+    expect(all(isinstance(n, int) and not isinstance(n, bool) for n in got), "Return a whole number (int(...) makes one).")
+    right = sum(n == len(scene) for n, scene in zip(got, scenes)) / 200
+    by_color = sum(n == len({thing.color for thing in scene}) for n, scene in zip(got, scenes)) / 200
+    print(f"Counted right: {right:.0%} of 200 scenes (target: 95%).")
+    expect(right >= 0.95 or by_color < 0.95, "You count colors: two red things are one to you.")
+    expect(right >= 0.3, "That is little more than guessing: which pixels are not paper, and which of them hang together?")
+    expect(right >= 0.95, "On the way, not yet there: look at a picture you got wrong. Are corners that touch one thing? "
+                          "Are pale edge pixels part of it?")

@@ -1,0 +1,100 @@
+"""The checks of lesson 01 against right and wrong answers: every mistake meets the hint that names it."""
+
+import pytest
+import torch
+
+from mmcourse import world
+from mmcourse.checks import Hint, check
+
+RIGHT = {"red": 1.0, "gray": -0.2, "photo": 150528, "sound": 32000, "film": 98304, "shuffled": False}
+
+
+def ids_and_mask(sentences, vocabulary, unknown=1, front=False, short=False, words=True):
+    rows = [[vocabulary.get(word, unknown) for word in s.split()] for s in sentences]
+    size = (min if short else max)(map(len, rows))
+    fill = [[0] * (size - len(row)) for row in rows]
+    ids = torch.tensor([f + row[:size] if front else row[:size] + f for row, f in zip(rows, fill)])
+    return ids, (ids != 0) if words else (ids == 0)
+
+
+def cut(wave, size, hop, more=0):
+    starts = range(0, len(wave) - size + 1 + more, hop)
+    return torch.stack([torch.cat([wave, torch.zeros(100)])[s:s + size] for s in starts])
+
+
+def ink(pixels):
+    return (pixels.amin(-1) < 225).numpy()
+
+
+def islands(marked, diagonal=True):
+    """Flood fill, one pixel after another."""
+    left, count = set(zip(*marked.nonzero())), 0
+    steps = [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if diagonal or not (a and b)]
+    while left:
+        count, edge = count + 1, [left.pop()]
+        while edge:
+            y, x = edge.pop()
+            near = {(y + a, x + b) for a, b in steps} & left
+            left -= near
+            edge += near
+    return count
+
+
+CORRECT = {
+    "01.1": [lambda: dict(RIGHT)],
+    "01.2": [lambda p: p.permute(0, 3, 1, 2).float().div(127.5).sub(1), lambda p: (p / 255 * 2 - 1).movedim(3, 1)],
+    "01.3": [ids_and_mask],
+    "01.4": [cut],
+    "01.5": [lambda f: f.permute(3, 0, 1, 2) / 127.5 - 1, lambda f: (f.float() - 127.5).permute(3, 0, 1, 2) / 127.5],
+    "01.6": [lambda p: islands(ink(p))],
+}
+
+WRONG = [
+    ("01.1", "255", lambda: {**RIGHT, "red": 255}),
+    ("01.1", "from 0 to 1", lambda: {**RIGHT, "gray": 0.4}),
+    ("01.1", "three numbers", lambda: {**RIGHT, "photo": 224 * 224}),
+    ("01.1", "same cloud", lambda: {**RIGHT, "shuffled": True}),
+    ("01.1", "16,000 numbers", lambda: {**RIGHT, "sound": 16000}),
+    ("01.2", "dealt out anew", lambda p: p.reshape(p.shape[0], 3, *p.shape[1:3]) / 127.5 - 1),
+    ("01.2", "still [(]B, H, W, C[)]", lambda p: p / 127.5 - 1),
+    ("01.2", "0 to 1", lambda p: p.permute(0, 3, 1, 2) / 255),
+    ("01.2", "0 to 255", lambda p: p.permute(0, 3, 1, 2).float()),
+    ("01.2", "Red and blue", lambda p: p.flip(-1).permute(0, 3, 1, 2) / 127.5 - 1),
+    ("01.2", "wrapped around", lambda p: (p * 2).permute(0, 3, 1, 2) / 255 - 1),
+    ("01.2", "a numpy|ndarray", lambda p: (p.permute(0, 3, 1, 2) / 127.5 - 1).numpy()),
+    ("01.2", "ends? with a return|is None", lambda p: None),
+    ("01.3", "number of <unk>", lambda s, v: ids_and_mask(s, {w: v[w] for w in v}, unknown=0)),
+    ("01.3", "zebra", lambda s, v: [v[w] for w in " ".join(s).split()]),
+    ("01.3", "stands in front", lambda s, v: ids_and_mask(s, v, front=True)),
+    ("01.3", "length of the shortest", lambda s, v: ids_and_mask(s, v, short=True)),
+    ("01.3", "wrong way round", lambda s, v: ids_and_mask(s, v, words=False)),
+    ("01.3", "Return two things", lambda s, v: ids_and_mask(s, v)[0]),
+    ("01.3", "should be bool", lambda s, v: (ids_and_mask(s, v)[0], ids_and_mask(s, v)[1].long())),
+    ("01.4", "do not overlap", lambda w, size, hop: cut(w, size, size)),
+    ("01.4", "last frame is missing", lambda w, size, hop: cut(w, size, hop, more=-hop)),
+    ("01.4", "frame too many", lambda w, size, hop: cut(w, size, hop, more=hop)),
+    ("01.4", "Each frame should have", lambda w, size, hop: cut(w, size, hop)[:, :-1]),
+    ("01.5", "scrambled", lambda f: (f / 127.5 - 1).reshape(3, *f.shape[:3])),
+    ("01.5", "scrambled", lambda f: ((f - 128) / 128).reshape(3, *f.shape[:3])),
+    ("01.5", "wrap around", lambda f: ((f - 128) / 128).permute(3, 0, 1, 2)),
+    ("01.5", "Time comes first", lambda f: f.permute(0, 3, 1, 2) / 127.5 - 1),
+    ("01.5", "Rows and columns", lambda f: f.permute(3, 0, 2, 1) / 127.5 - 1),
+    ("01.6", "count colors", lambda p: sum(int((p == torch.tensor(rgb)).all(-1).sum()) > 12
+                                           for rgb in world.COLORS.values())),
+    ("01.6", "more than guessing", lambda p: 0),
+    ("01.6", "not yet there", lambda p: max(1, round(ink(p).sum() / 160))),
+    ("01.6", "whole number", lambda p: 3.0),
+]
+
+
+@pytest.mark.parametrize("exercise, answer", [(number, f) for number, answers in CORRECT.items() for f in answers])
+def test_right_answers_written_otherwise_pass(exercise, answer, capsys):
+    check(exercise, answer)
+    assert "passed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("exercise, words, answer", WRONG, ids=[f"{number} {words}" for number, words, _ in WRONG])
+def test_every_mistake_meets_its_hint(exercise, words, answer):
+    for _ in range(1 if exercise == "01.6" else 5):
+        with pytest.raises(Hint, match=words):
+            check(exercise, answer)
