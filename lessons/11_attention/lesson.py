@@ -54,7 +54,7 @@ show.figure(fig, alt="Left a picture of shapes, in the middle its 64 cells as co
 # %% [markdown] slideshow={"slide_type": "notes"}
 # Ask the room before the third panel: which questions could be answered from the mean alone? (Perhaps "is there much red?") Then: the mean is the same for every question. That is the fault we mend today.
 
-# %% [markdown] slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "fragment"}
 # The mean is **the same for every question**. What we want is a mean whose weights depend on the question: nearly 1 on the cells that matter, nearly 0 on all others.
 #
 # That is all attention is: *a weighted mean, with weights computed from a question*. The rest of this lesson is how to get the weights.
@@ -101,7 +101,7 @@ print(f"answer  {(weights @ values).item():.1f} cm")
 #
 # How sharp is the choice? Multiply the query by a number and see. Large numbers act like a low **temperature**: the softmax becomes a maximum. Small ones give back the plain mean.
 
-# %% slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "-"} tags=["hide-input"]
 query = torch.tensor([[1., 0.6]])                # rather red, somewhat round
 sharpness = [0.0, 0.5, 1.0, 2.0, 5.0, 20.0]
 table = torch.cat([(s * query @ keys.T).softmax(-1) for s in sharpness])
@@ -272,7 +272,7 @@ print("ours: ", weights.tolist())
 # ### The trap: two conventions in one library
 # PyTorch itself has both. `F.scaled_dot_product_attention`: True means **may look**. `nn.MultiheadAttention`: True means **hidden**. Swap them and nothing stops you: shapes fit, numbers come out, the loss even falls.
 
-# %% slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "-"} tags=["hide-input"]
 torch.manual_seed(3)
 layer = nn.MultiheadAttention(embed_dim=8, num_heads=1, batch_first=True)
 x, mask = torch.randn(1, 4, 8), causal_mask(4)
@@ -308,7 +308,7 @@ class NextDigit(nn.Module):
         mixed, _ = attention(self.to_query(x), self.to_key(x), self.to_value(x), mask)
         return self.out(mixed)
 
-# %% slideshow={"slide_type": "-"}
+# %%
 def next_digits(step):                       # fresh random digits at every step
     random = torch.Generator().manual_seed(step)
     return torch.randint(10, (128, 12), generator=random).to(device())
@@ -317,10 +317,12 @@ def next_digits(step):                       # fresh random digits at every step
 def next_loss(model, digits):                # position t guesses digit t + 1
     return F.cross_entropy(model(digits[:, :-1]).flatten(0, 1), digits[:, 1:].flatten())
 
-# %% slideshow={"slide_type": "subslide"} tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 torch.manual_seed(0)
 curves = {masked: fit(NextDigit(masked), next_digits, next_loss, steps=400, lr=1e-2)
           for masked in (True, False)}
+
+# %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 fig, ax = plt.subplots(figsize=(6, 3.2))
 for masked, losses in curves.items():
     ax.plot(losses)
@@ -400,7 +402,7 @@ equal("F.scaled_dot_product_attention", attention(x, x, x, mask)[0], c)
 # ## What it costs
 # Every query meets every key: T × T scores. Predict: text twice as long takes how many times as long, and how much more memory for the weights?
 
-# %% slideshow={"slide_type": "fragment"} tags=["nbval-ignore-output"]
+# %% slideshow={"slide_type": "fragment"} tags=["hide-input", "nbval-ignore-output"]
 import time
 
 lengths, seconds = [128, 256, 512, 1024, 2048], []
@@ -434,7 +436,7 @@ assert seconds[-1] > 32 * seconds[0]          # in step with the length it would
 #
 # We take scenes of 2 to 5 things and ask about a color that only one of them has. Every training step sees fresh scenes; the test uses seeds that training never touches.
 
-# %% slideshow={"slide_type": "-"}
+# %% slideshow={"slide_type": "-"} tags=["hide-input"]
 standard = world.SPECS["standard"]                    # the words of the standard world
 colors, shapes = list(standard.colors), list(standard.shapes)
 
@@ -451,7 +453,7 @@ scene, thing = ask(54)
 show.pictures([scene.image(256)], [f"what shape is the {thing.color} thing? {thing.shape}"],
               alt="A scene of the world with the question under it and its answer.", side=2.4)
 
-# %% slideshow={"slide_type": "subslide"}
+# %%
 def questions(seed, count):
     """Questions from scene `seed` on: pictures (B, 3, 64, 64), color words (B,), shapes (B,)."""
     asked = []
@@ -502,7 +504,7 @@ class Finder(nn.Module):
             found, weights = cells.mean(1, keepdim=True), None
         return self.answer(torch.cat([found, query], -1))[:, 0], weights
 
-# %% [markdown] slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "fragment"}
 # Train both, three times each with other random starts: one run could be luck. Predict before you run: how often will the mean be right, if guessing gives 25%?
 
 # %% tags=["nbval-ignore-output"]
@@ -551,7 +553,7 @@ assert min(scores[True]) > 0.85 and max(scores[False]) < 0.6
 # ## Look inside: where does it look?
 # We asked for shapes and never for places. Yet to answer, the model had to find the thing. Lay the 64 weights over the picture.
 
-# %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
+# %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 finder = finders[True, 0]
 with torch.no_grad():
     logits, weights = finder(test[0], test[1])
@@ -568,7 +570,7 @@ show.figure(fig, alt="Eight scenes with attention drawn over them as light. In n
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # A pretty map is not yet a measurement. The **pointing game** (Zhang et al. 2016) is: does the cell with the largest weight touch the asked thing? The world knows the true outline of everything, so we can count.
 
-# %% slideshow={"slide_type": "fragment"} tags=["nbval-ignore-output"]
+# %% slideshow={"slide_type": "fragment"} tags=["hide-input", "nbval-ignore-output"]
 def touches(scene, thing):
     """The cells that the thing touches: (8, 8) booleans from its true mask."""
     mask = scene.masks(64)[scene.objects.index(thing)]
@@ -622,7 +624,7 @@ show.figure(fig, alt="The ten scenes in which the weakest of the three models ga
 # ## Try it: the attention explorer
 # Choose a scene and ask for a color, also for one that is *not there*. Then turn the sharpness: it multiplies the query, as you did by hand on the shelf. At 0 the model is back to the mean. What does it answer then?
 
-# %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
+# %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 def explore(scene=1, color="red", sharpness=1.0):
     """One scene, one asked color: where the model looks and what it answers."""
     shown = world.sample(2**31 + scene)

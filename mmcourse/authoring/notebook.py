@@ -100,6 +100,8 @@ def _cell(cell, kind, name, seen):
     metadata = _hidden(cell.options["tags"]) if "tags" in cell.options else {}
     if "slideshow" in cell.options:
         metadata["slideshow"] = cell.options["slideshow"]
+        if cell.options["slideshow"].get("slide_type") == "notes":        # folded away for those who learn alone
+            text = f"<details><summary>For teachers</summary>\n\n{text}\n\n</details>"
     role = next(iter(GRADING.keys() & cell.options.keys()), None)
     own_id = _identify(cell, role, name, seen)
     if role:

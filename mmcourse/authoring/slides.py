@@ -20,6 +20,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 FACTS = {"lesson", "title", "question", "minutes", "objectives"}
+FOLD = re.compile(r"<details><summary>For teachers</summary>\s*(.*?)\s*</details>", re.DOTALL)   # how notes are built
 HEADING = re.compile(r"\s*#{1,4}[ \t]+(.+?)[ \t]*(?:\n|$)")
 
 
@@ -96,7 +97,7 @@ def _slides(notebook):
         if kind == "skip":
             continue
         if kind == "notes":
-            slides[-1]["notes"].append(cell.source)
+            slides[-1]["notes"].append(FOLD.sub(r"\1", cell.source))
             continue
         if len(slides) == 1 or kind in ("slide", "subslide") and slides[-1]["cells"]:
             slides.append(_slide(slides[-1]["heading"]))

@@ -28,22 +28,23 @@ def causal_mask(length):
 
 
 def padding_mask(lengths, longest=None):
-    """(B, 1, 1, S): every query may look at the first lengths[b] keys of row b; the rest is padding."""
+    """(B, 1, 1, S): row b may look at its first lengths[b] keys; the rest is padding."""
     lengths = torch.as_tensor(lengths)
     longest = int(lengths.max()) if longest is None else longest
-    return (torch.arange(longest, device=lengths.device) < lengths[:, None])[:, None, None, :]
+    real = torch.arange(longest, device=lengths.device) < lengths[:, None]
+    return real[:, None, None, :]
 
 
 def prefix_mask(length, prefix):
-    """(T, T): the first `prefix` positions (a picture) see one another, the rest is causal."""
+    """(T, T): the first `prefix` positions see one another, what follows is causal."""
     return causal_mask(length) | (torch.arange(length) < prefix)
 
 
 class MultiHeadAttention(nn.Module):
     """Several attentions, each on its own slice of the width (Vaswani et al. 2017, 3.2.2).
 
-    forward(x, context=None, mask=None): queries from x (B, T, D), keys and values from context
-    (B, S, D) or from x itself; mask broadcasts to (B, H, T, S), True = may look.
+    forward(x, context=None, mask=None): queries from x (B, T, D), keys and values from
+    context (B, S, D) or from x itself; mask broadcasts to (B, H, T, S), True = may look.
     Returns (B, T, D) and the weights (B, H, T, S).
     """
 
@@ -52,7 +53,8 @@ class MultiHeadAttention(nn.Module):
         if d_model % num_heads:
             raise ValueError(f"{num_heads} heads cannot share a width of {d_model} evenly.")
         self.num_heads = num_heads
-        self.query, self.key, self.value, self.output = (nn.Linear(d_model, d_model) for _ in "qkvo")
+        self.query, self.key = nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)
+        self.value, self.output = nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)
 
     def split(self, x):
         """(B, T, D) -> (B, H, T, D/H): every head gets its own slice."""
@@ -62,4 +64,4 @@ class MultiHeadAttention(nn.Module):
         context = x if context is None else context
         query, key = self.split(self.query(x)), self.split(self.key(context))
         mixed, weights = attention(query, key, self.split(self.value(context)), mask)
-        return self.output(mixed.transpose(1, 2).flatten(2)), weights    # heads side by side
+        return self.output(mixed.transpose(1, 2).flatten(2)), weights

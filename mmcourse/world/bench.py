@@ -44,9 +44,10 @@ def telling(n, spec, start=FRESH):
 def balance(kind, scenes, spec="standard", start=FRESH):
     """(questions, answers K, share of the commonest answer, share right of the best guess from the text alone).
 
-    The guess is the commonest answer to the same text on the even seeds, tried on the odd ones."""
+    The guess is the commonest answer to the same text on the even seeds, tried on the odd ones; 0 for too rare texts.
+    """
     seen, learned, right, tried = Counter(), defaultdict(Counter), 0, 0
-    for seed in range(start, start + scenes):
+    for seed in (*range(start, start + scenes, 2), *range(start + 1, start + scenes, 2)):
         try:
             question = world.questions(world.sample(seed, spec), 1, seed, kind, spec)[0]
         except world.NothingToAsk:
@@ -54,10 +55,11 @@ def balance(kind, scenes, spec="standard", start=FRESH):
         seen[question.answer] += 1
         if seed % 2 == 0:
             learned[question.text][question.answer] += 1
-        elif learned[question.text]:
+        elif learned[question.text].total() >= 4:
             tried += 1
             right += learned[question.text].most_common(1)[0][0] == question.answer
-    return seen.total(), len(world.answers(kind, spec)), max(seen.values()) / seen.total(), right / max(tried, 1)
+    share = right / tried if tried >= 200 else 0
+    return seen.total(), len(world.answers(kind, spec)), max(seen.values()) / seen.total(), share
 
 
 def matplotlib_picture(scene):

@@ -56,6 +56,37 @@ def _filter(words, inner=("scene",)):
     return ("filter", words, inner) if words else inner
 
 
+def _words(program):
+    """The words of a set that a filter ends, else none."""
+    return program[1] if program[0] == "filter" else ()
+
+
+def _anchors(program):
+    """Yield the words of every object that a program singles out by words alone."""
+    if program[0] == "unique" and _words(program[1]) and program[1][2] == ("scene",):
+        yield program[1][1]
+    else:
+        for part in program[1:]:
+            if isinstance(part, tuple):
+                yield from _anchors(part)
+
+
+def _settled(program, values=()):
+    """Does the text alone settle what is asked of a set beside anchors?
+
+    "the red circle" is the only one, so there is no other red circle, and a circle beside it is (values: the colors)
+    not red.
+    """
+    if program[0] == "unique":
+        program = program[1]
+    target = set(_words(program))
+    for words in _anchors(program[2] if target else program):
+        rest = [word for word in words if word not in values]
+        if target.issuperset(rest) and (not values or len(rest) < len(words)):
+            return True
+    return False
+
+
 class _Asker:
     """Builds programs about one scene. A method per family returns (program, answer), or None where it cannot."""
 
@@ -149,8 +180,7 @@ class _Asker:
         if len(within) < 2:
             return None
         program = self.related(i, tuple(inner), within[0] & within[1], 1 << k)
-        words = program[1][1] if program and program[1][0] == "filter" else ()
-        if program and all(self.masks[words] & mask != 1 << i for mask in within):
+        if program and all(self.masks[_words(program[1])] & mask != 1 << i for mask in within):
             return program, i
 
     def same_set(self, k, i):
@@ -200,7 +230,8 @@ class _Asker:
 
         def build():
             anchor = self.the(int(self.random() * self.n))
-            return anchor and ("exist", _filter(self.pick(self.described)[choice], ("relate", relation, anchor)))
+            target = anchor and _filter(self.pick(self.described)[choice], ("relate", relation, anchor))
+            return ("exist", target) if target and not _settled(target) else None
         return self.balanced(build)
 
     def exist_same(self):
@@ -209,7 +240,8 @@ class _Asker:
 
         def build():
             inner, _ = self.same_set(k, int(self.random() * self.n))
-            return inner and ("exist", _filter(self.pick(self.described)[choice], inner))
+            target = inner and _filter(self.pick(self.described)[choice], inner)
+            return ("exist", target) if target and not _settled(target) else None
         return self.balanced(build)
 
     def compare(self, k):
@@ -253,7 +285,7 @@ class _Asker:
         found = {}
         for _ in range(10 * TRIES):
             program = build()
-            if program is not None:
+            if program is not None and not _settled(program):
                 found.setdefault(objects(program, self.facts).bit_count(), program)
                 if all(count in found for count in range(4)):
                     return ("count", found[int(self.random() * 4)])
@@ -285,7 +317,8 @@ class _Asker:
         if family in _QUERIES:
             build = getattr(self, "both" if family == "and" else family)
             for _ in range(TRIES):
-                if made := build(k):
+                made = build(k)
+                if made and not _settled(made[0], self.spec.words(_NAMES[k])):
                     return ("query", _NAMES[k], made[0]), self.looks[made[1]][k]
             return None
         program = self.compare(k) if family == "compare" else getattr(self, kind)()
@@ -315,13 +348,16 @@ def questions(scene, n=8, seed=0, kinds=None, spec="standard"):
     random = as_random(scene, seed).random
     asker = _Asker(scene, as_spec(spec), random)
     asked, left = [], list(kinds)
-    while len(asked) < n:
+    for _ in range(100 * (n + len(kinds))):
+        if len(asked) == n or not left:
+            break
         kind = asker.pick(left)
         made = asker.ask(kind)
         if made:
             asked.append(Question(say_with(made[0], random, True), made[1], kind, made[0]))
         elif not asked:
             left.remove(kind)
-            if not left:
-                raise NothingToAsk(f"None of these kinds can be asked of this scene: {', '.join(kinds)}.")
+    if len(asked) < n:
+        raise NothingToAsk(f"Of this scene only {len(asked)} of {n} questions can be asked in these kinds: "
+                           f"{', '.join(kinds)}.")
     return asked

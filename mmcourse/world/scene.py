@@ -119,15 +119,15 @@ class Scene:
 @dataclass(frozen=True)
 class Spec:
     """What scenes may hold. `objects` (fewest, most); the words to draw from; `forbidden` (shape, color) pairs that
-    never appear (the compositional split); `repeat`, the chance that an object copies the shape and color of an
-    earlier one, so that there is something to count; ground and noise as in `Scene`."""
+    never appear (the compositional split); `repeat`, the chance that an object copies the shape of an earlier one, and,
+    independently, the color, so that there is something to count; ground and noise as in `Scene`."""
     objects: tuple = (1, 5)
     shapes: tuple = SHAPES[:4]
     colors: tuple = tuple(COLORS)[:6]
     sizes: tuple = tuple(SIZES)
     textures: tuple = ("solid",)
     forbidden: frozenset = frozenset()
-    repeat: float = 0.2
+    repeat: float = 0.25
     background: str = "white"
     noise: float = 0.0
 
@@ -148,9 +148,9 @@ class Spec:
 
     @cached_property
     def pairs(self):
-        """(shape, its allowed colors) for every shape that has any: a shape is drawn first, then its color."""
-        allowed = [(s, [c for c in self.colors if (s, c) not in self.forbidden]) for s in self.shapes]
-        return [pair for pair in allowed if pair[1]]
+        """The colors that each shape may have: {shape: (color, ...)}, without shapes that may have none."""
+        allowed = {s: tuple(c for c in self.colors if (s, c) not in self.forbidden) for s in self.shapes}
+        return {shape: colors for shape, colors in allowed.items() if colors}
 
     def words(self, attribute):
         """The values of an attribute ('size', 'color', 'texture', 'shape') that may appear."""
@@ -193,7 +193,7 @@ def as_random(scene, seed):
 def sample(seed, spec="standard"):
     """The scene of a seed: a pure function of seed and spec (a `Spec` or a name in `SPECS`).
 
-    Shape and color, size and texture are uniform over what the spec allows, positions over what is free.
+    Shapes, sizes and textures are uniform, colors too where no pair is forbidden, positions uniform over what is free.
     Raises ValueError for a bad seed and for a spec whose objects do not fit on the canvas.
     """
     spec = as_spec(spec)
@@ -203,13 +203,13 @@ def sample(seed, spec="standard"):
         return values[int(random() * len(values))]
 
     fewest, most = spec.objects
+    shapes = tuple(spec.pairs)
     looks = []
     for _ in range(fewest + int(random() * (most - fewest + 1))):
-        if looks and random() < spec.repeat:
-            shape, color = pick(looks)[:2]
-        else:
-            shape, colors = pick(spec.pairs)
-            color = pick(colors)
+        shape = pick(looks)[0] if looks and random() < spec.repeat else pick(shapes)
+        color = pick(looks)[1] if looks and random() < spec.repeat else pick(spec.colors)
+        if color not in spec.pairs[shape]:
+            color = pick(spec.pairs[shape])
         looks.append((shape, color, pick(spec.sizes), pick(spec.textures)))
     places = _places([round(SIZES[look[2]] * GRID) for look in looks], random)
     objects = [Object(*look, x / GRID, y / GRID) for look, (x, y) in zip(looks, places)]

@@ -30,8 +30,8 @@ def prompts(category, n, seed=0, spec="standard"):
     random = Random(as_seed(seed))
 
     def noun(*, color=False, besides=()):
-        shape, colors = random.choice([pair for pair in spec.pairs if pair[0] not in besides])
-        return refine((random.choice(colors), shape) if color else (shape,), ("scene",))
+        shape = random.choice([shape for shape in spec.pairs if shape not in besides])
+        return refine((random.choice(spec.pairs[shape]), shape) if color else (shape,), ("scene",))
 
     def prompt(index):
         if category == "everything":
