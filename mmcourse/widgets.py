@@ -15,12 +15,16 @@ def interactive():
 def explorer(draw, **controls):
     """Show `draw(**values)` -> (figure, alt text) with one control for each value.
 
-    A control is a list of words (a menu) or (lowest, highest, step) of whole or broken numbers (a slider); it starts at the
-    default of `draw`'s argument. Without a person in front of it, only the first picture is shown.
+    A control is a list of words (a menu) or (lowest, highest, step) of whole or broken numbers (a slider); it starts at
+    the default of `draw`'s argument. Without a person in front of it, the first picture is shown, and every control is
+    tried at both ends, so that a figure which breaks there is found when the lesson is built.
     """
-    start = {name: choice.default for name, choice in inspect.signature(draw).parameters.items()}
+    start = {name: value.default for name, value in inspect.signature(draw).parameters.items()}
     if not interactive():
         show.figure(*draw(**start))
+        for name, choice in controls.items():
+            for end in (choice[0], choice[-1] if isinstance(choice, list) else choice[1]):
+                show.html(*draw(**{**start, name: end}))
         return
     import ipywidgets
     from IPython.display import display

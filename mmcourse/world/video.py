@@ -14,6 +14,7 @@ from mmcourse.world.scene import EDGE, GAP, GRID, SIZES, Object, Scene, as_rando
 
 FPS = 8  # frames a second
 SPEEDS = range(2, 13)  # grid steps a frame
+BOUNCES = (0, 0, 1, 1, 2, 2, 2)  # what is drawn for one object; with two it finds its way free less often
 TRIES = 12  # slides tried for one object
 WAYS = ("left", "right", "up", "down")
 EVENTS = ("bounce", "appear", "leave", "recolor")
@@ -115,7 +116,7 @@ def _paths(scene, frames, random):
     halves = [round(SIZES[thing.size] * GRID) for thing in scene]
     paths = [[(round(thing.x * GRID), round(thing.y * GRID))] * frames for thing in scene]
     for i, half in enumerate(halves):
-        bounces = int(random() * 3)
+        bounces = BOUNCES[int(random() * len(BOUNCES))]
         for _ in range(TRIES if random() < 0.7 else 0):
             path = _motion(paths[i][0], half, frames, bounces, random)
             if path and all(abs(x - a) >= apart or abs(y - b) >= apart

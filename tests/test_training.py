@@ -1,0 +1,70 @@
+"""The training loop: it learns, and a run that was cut off ends like one that was not."""
+
+import pytest
+import torch
+from torch import nn
+
+from mmcourse import UsageError
+from mmcourse.training import fit, schedule
+
+
+def batch(step):
+    random = torch.Generator().manual_seed(step)
+    x = torch.randn(32, 4, generator=random)
+    return x, x @ torch.tensor([[1.0], [-2.0], [0.5], [3.0]])
+
+
+def loss(model, data):
+    return (model(data[0]) - data[1]).square().mean()
+
+
+def model(width=4):
+    torch.manual_seed(0)
+    return nn.Linear(width, 1)
+
+
+def test_it_learns():
+    losses = fit(model(), batch, loss, steps=200, lr=0.1)
+    assert losses[0] > 1 and losses[-1] < 1e-3 and len(losses) == 200
+
+
+def test_a_run_cut_off_ends_like_an_undisturbed_one(tmp_path):
+    whole = model()
+    want = fit(whole, batch, loss, steps=60)
+
+    class Cut(Exception):
+        pass
+
+    def until_45(step):
+        if step == 45:
+            raise Cut
+        return batch(step)
+
+    path, halves = tmp_path / "run.safetensors", model()
+    with pytest.raises(Cut):
+        fit(halves, until_45, loss, steps=60, checkpoint=path, every=20)
+    fresh = nn.Linear(4, 1)                                        # other weights: all must come from the file
+    seen = []
+    got = fit(fresh, lambda step: seen.append(step) or batch(step), loss, steps=60, checkpoint=path, every=20)
+    assert seen == list(range(40, 60))                             # step 40 was the last one saved
+    assert torch.equal(fresh.weight, whole.weight) and got == want
+    assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors"]
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(model(), batch, loss, steps=5, checkpoint=path, every=5)
+    other = nn.Sequential(nn.Linear(4, 2), nn.Linear(2, 1))
+    with pytest.raises(UsageError, match="holds another model"):
+        fit(other, batch, loss, steps=5, checkpoint=path)
+
+
+def test_a_loss_that_is_no_number_stops_the_run():
+    with pytest.raises(FloatingPointError, match="at step 3: try a smaller lr"):
+        fit(model(), lambda step: batch(step) if step != 3 else (batch(3)[0] * torch.inf, batch(3)[1]), loss, steps=9)
+
+
+def test_schedule_rises_and_falls():
+    values = [schedule(step, 100, 10) for step in range(100)]
+    assert values[:10] == pytest.approx([k / 10 for k in range(1, 11)]) and values[10] == 1
+    assert all(a >= b for a, b in zip(values[10:], values[11:])) and values[-1] < 0.01
