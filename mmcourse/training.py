@@ -8,30 +8,49 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from mmcourse import UsageError, device
 
 
-def fit(model, batch, loss, steps, lr=2e-3, warmup=50, weight_decay=0.01, checkpoint=None, every=200):
+class Steps(Dataset):
+    """The batches of a run as a dataset: item k is batch(k)."""
+
+    def __init__(self, batch):
+        self.batch = batch
+
+    def __getitem__(self, step):
+        return self.batch(step)
+
+
+def moved(data, where):
+    """Every tensor of a batch (a tensor, or tuples and lists of them) on the device `where`; the rest as it is."""
+    if isinstance(data, torch.Tensor):
+        return data.to(where, non_blocking=True)
+    return type(data)(moved(part, where) for part in data) if isinstance(data, (tuple, list)) else data
+
+
+def fit(model, batch, loss, steps, lr=2e-3, warmup=50, weight_decay=0.01, checkpoint=None, every=200, workers=0):
     """Train `model` with AdamW (Loshchilov and Hutter 2019): linear warm-up, then cosine decay to zero.
 
-    batch(step) gives the data of a step; make it a pure function of the step, and a resumed run sees the data that the
-    undisturbed one would have seen. loss(model, data) gives a scalar. With a `checkpoint` path (.safetensors), the state
-    is saved every `every` steps, and a run that was cut off goes on from there.
-    Returns the losses, one float per step, those before a resume included.
+    batch(step) gives the data of a step: a tensor or a tuple of them, on the CPU. Make it a pure function of the step, and
+    a resumed run sees the data that the undisturbed one would have seen. `workers` processes prepare batches ahead.
+    loss(model, data) gives a scalar. With a `checkpoint` path (.safetensors), the state is saved every `every` steps, and
+    a run that was cut off goes on from there. Returns the losses, one float per step, those before a resume included.
     """
     where = device()
     model.to(where).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
     losses = resume(checkpoint, model, optimizer) if checkpoint and Path(checkpoint).exists() else []
-    bar = tqdm(range(len(losses), steps), initial=len(losses), total=steps, unit="step", leave=False,
-               disable=not watched())
-    for step in bar:
+    left = range(len(losses), steps)
+    batches = DataLoader(Steps(batch), batch_size=None, sampler=left, num_workers=workers)
+    bar = tqdm(zip(left, batches), initial=len(losses), total=steps, unit="step", leave=False, disable=not watched())
+    for step, data in bar:
         for group in optimizer.param_groups:
             group["lr"] = lr * schedule(step, steps, warmup)
         with torch.autocast(where.type, torch.bfloat16, enabled=where.type == "cuda"):
-            value = loss(model, batch(step))
+            value = loss(model, moved(data, where))
         optimizer.zero_grad()
         value.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -28,7 +28,7 @@ def page():
 
 
 @pytest.fixture
-def checkout(tmp_path):
+def checkout(tmp_path, monkeypatch):
     """A copy of the course, in which the browser may save what it likes."""
     minicourse.copy_package(tmp_path)
     shutil.copytree(minicourse.CHECKOUT / "notebooks", tmp_path / "notebooks")
@@ -36,6 +36,7 @@ def checkout(tmp_path):
     settings = tmp_path / "home/config/lab/user-settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings"
     settings.parent.mkdir(parents=True)
     settings.write_text('{"windowingMode": "none"}')               # else cells out of sight are not in the page
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")                     # other tests may be at work on the same cores
     return tmp_path
 
 

@@ -36,7 +36,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmcourse import budget, device, show, widgets, world
-from mmcourse.training import fit
+from mmcourse.training import fit, moved
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input"]
 scene = world.sample(seed=54)
@@ -311,7 +311,7 @@ class NextDigit(nn.Module):
 # %%
 def next_digits(step):                       # fresh random digits at every step
     random = torch.Generator().manual_seed(step)
-    return torch.randint(10, (128, 12), generator=random).to(device())
+    return torch.randint(10, (128, 12), generator=random)
 
 
 def next_loss(model, digits):                # position t guesses digit t + 1
@@ -348,7 +348,7 @@ def leaks(model, digits):
 
 
 for masked in (True, False):
-    found = leaks(NextDigit(masked), next_digits(0).cpu())
+    found = leaks(NextDigit(masked), next_digits(0))
     print("with the mask:" if masked else "without it:   ", "leaks" if found else "tight")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -466,14 +466,14 @@ def questions(seed, count):
     pictures = pictures.permute(0, 3, 1, 2) / 127.5 - 1          # uint8 -> float in [-1, 1]
     words = torch.tensor([colors.index(thing.color) for _, thing in asked])
     answers = torch.tensor([shapes.index(thing.shape) for _, thing in asked])
-    return pictures.to(device()), words.to(device()), answers.to(device()), asked
+    return pictures, words, answers, asked
 
 
 def batch(step):
     return questions(seed=step * 200, count=64)  # fresh scenes: 64 use fewer than 200 seeds
 
 
-test = questions(seed=2**31, count=400)           # seeds from 2**31 up are never trained on
+test = moved(questions(seed=2**31, count=400), device())           # seeds from 2**31 up are never trained on
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # **The model.** A few convolutions turn the picture into 8 × 8 cells of 64 numbers; take them as a black box until lesson 14. The color word becomes one query. One attention looks at the cells. A small network names the shape.

@@ -1,0 +1,87 @@
+"""How each shipped model was trained: one module a model, with its data, schedule and evaluation.
+
+A module of this package defines RECIPE = Recipe(...). `mmcourse train NAME` runs it: it goes on where a killed run
+stopped, judges the model on held-out scenes, and puts weights and scores into data/weights/.
+"""
+
+import hashlib
+import importlib
+import json
+import os
+import pkgutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+import mmcourse
+from mmcourse import UsageError, training
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """model() builds the model untrained; batch(step) and loss(model, data) are as in `training.fit`, as are `options`.
+
+    steps is {"cpu": n, "gpu": n}; evaluate(model) returns held-out scores, {"accuracy": 0.98, ...}.
+    """
+
+    model: Callable
+    batch: Callable
+    loss: Callable
+    steps: dict
+    evaluate: Callable
+    options: dict
+
+
+def names():
+    """The models that have a recipe."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def find(name):
+    """The recipe of a model. Raises UsageError with the names there are."""
+    if name not in names():
+        raise UsageError(f"There is no model {name!r}: choose one of {', '.join(names())}.")
+    return importlib.import_module(f"{__name__}.{name}").RECIPE
+
+
+def weights():
+    """The folder of the shipped weights (a Path)."""
+    return Path(mmcourse.__file__).resolve().parent.parent / "data" / "weights"
+
+
+def manifest():
+    """What is shipped: {name: {"file", "sha256", "scores", "steps", "seconds", "device"}}."""
+    path = weights() / "manifest.json"
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
+def train(name, steps=None):
+    """Train a model by its recipe, judge it, and ship it: data/weights/NAME.safetensors and its line in the manifest."""
+    recipe, start = find(name), time.perf_counter()
+    torch.manual_seed(0)
+    model = recipe.model()
+    steps = steps or recipe.steps[mmcourse.budget()]
+    checkpoint = mmcourse.root() / "runs" / f"{name}.safetensors"
+    losses = training.fit(model, recipe.batch, recipe.loss, steps, checkpoint=checkpoint, **recipe.options)
+    seconds = round(time.perf_counter() - start)
+    scores = {key: round(value, 4) for key, value in recipe.evaluate(model).items()}
+    print(f"{name}: {steps} steps, loss {losses[-1]:.4f}, held-out scores {scores}")
+    ship(name, model, {"scores": scores, "steps": steps, "seconds": seconds, "device": str(mmcourse.device())})
+
+
+def ship(name, model, facts):
+    """Write a model's weights as safetensors and its line in the manifest, each whole or not at all."""
+    weights().mkdir(parents=True, exist_ok=True)
+    path = weights() / f"{name}.safetensors"
+    beside = path.with_suffix(".tmp")
+    save_file({key: value.contiguous().cpu() for key, value in model.state_dict().items()}, beside)
+    digest = hashlib.sha256(beside.read_bytes()).hexdigest()
+    os.replace(beside, path)
+    entries = manifest() | {name: {"file": path.name, "sha256": digest, **facts}}
+    beside = weights() / "manifest.tmp"
+    beside.write_text(json.dumps(entries, indent=1, sort_keys=True) + "\n", "utf-8")
+    os.replace(beside, weights() / "manifest.json")
