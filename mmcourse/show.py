@@ -20,7 +20,7 @@ STYLE = {
     "xtick.color": INK, "ytick.color": INK, "text.color": INK, "axes.prop_cycle": plt.cycler(color=CYCLE),
     "lines.linewidth": 2, "legend.frameon": False, "image.cmap": "cividis", "figure.constrained_layout.use": True,
 }
-SHADE = ListedColormap([(0.1, 0.1, 0.1, a) for a in np.linspace(0.7, 0, 256)], name="shade")   # dark to clear
+SHADE = ListedColormap([(0.1, 0.1, 0.1, a) for a in np.linspace(0.55, 0, 256)], name="shade")   # dark to clear
 
 
 def style():

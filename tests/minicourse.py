@@ -51,12 +51,12 @@ def exercises(number, answers=()):
     for exercise, (right, truth, points) in EXERCISES.items():
         if int(exercise[:2]) == number:
             name, head = exercise.replace(".", "-"), right.splitlines()[0]
-            stub = f'{head}\n    # YOUR CODE HERE\n    raise NotImplementedError("{exercise} is not written yet")'
+            stub = f'{head}\n    raise NotImplementedError("{exercise} is not written yet")'
             cells.append(new_code_cell(dict(answers).get(exercise, stub), id=f"answer-{name}", metadata={
                 "nbgrader": {"grade": False, "solution": True, "grade_id": f"answer-{name}"}}))
             check = f'if not {truth}:\n    raise Hint("{exercise}: look at the factor")'
-            cells.append(new_code_cell(check, id=f"check-{name}", metadata={
-                "nbgrader": {"grade": True, "solution": False, "grade_id": f"check-{name}", "points": points}}))
+            cells.append(new_code_cell(check, id=f"check-{name}", metadata={"nbgrader": {
+                "grade": True, "solution": False, "grade_id": f"check-{name}", "points": points}}))
     notebook = new_notebook(cells=cells)
     notebook.metadata["mmcourse"] = {"lesson": number, "kind": "exercise", "source_hash": "one"}
     return notebook
@@ -64,12 +64,13 @@ def exercises(number, answers=()):
 
 def solved(number, answers=()):
     """As exercises(), with every answer right but those that are given."""
-    return exercises(number, {exercise: right for exercise, (right, _, _) in EXERCISES.items()} | dict(answers))
+    right = {exercise: source for exercise, (source, _, _) in EXERCISES.items()}
+    return exercises(number, right | dict(answers))
 
 
 def environment(folder):
-    """Variables for a process that runs the checkout in this folder and keeps Jupyter's own files out of home."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("MMCOURSE_", "JUPYTER_"))}
+    """Variables for a process that runs the checkout in this folder; Jupyter's own files go there too."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("MMCOURSE", "JUPYTER"))}
     home = folder / "home"
     home.mkdir(exist_ok=True)
     return own | {"PYTHONPATH": str(folder), "HOME": str(home), "IPYTHONDIR": str(home / "ipython"),
@@ -83,15 +84,15 @@ def command(*arguments):
 
 def run(folder, *arguments, prefix=(), **options):
     """Run `mmcourse ...` of the checkout in this folder as a process of its own."""
-    return subprocess.run([*prefix, *command(*arguments)], cwd=folder, env=environment(folder), capture_output=True,
-                          text=True, timeout=60, **options)
+    return subprocess.run([*prefix, *command(*arguments)], cwd=folder, env=environment(folder), timeout=60,
+                          capture_output=True, text=True, **options)
 
 
 @contextmanager
 def lab(folder, *arguments):
-    """A server started by `mmcourse lab --no-browser`: yields the process and the lines it said, and ends it."""
-    server = subprocess.Popen(command("lab", "--no-browser", *arguments), cwd=folder, env=environment(folder), text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    """A server started by `mmcourse lab --no-browser`: yields the process and the lines it said; ends it."""
+    server = subprocess.Popen(command("lab", "--no-browser", *arguments), cwd=folder, env=environment(folder),
+                              text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         said = []
         while not said or "Ctrl+C" not in said[-1]:
@@ -104,5 +105,5 @@ def lab(folder, *arguments):
 
 
 def unprivileged():
-    """The command prefix under which file permissions hold: root ignores them until it drops its capabilities."""
+    """The prefix of a command for which file permissions hold: root has to drop its capabilities first."""
     return ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []

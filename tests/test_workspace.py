@@ -1,5 +1,6 @@
-"""The desk: my_work/ is the learner's, JupyterLab opens at the right lesson, progress is never lost, doctor helps."""
+"""The desk: my_work/ is the learner's, JupyterLab opens at the right lesson, progress is kept, doctor helps."""
 
+import importlib.util
 import json
 import os
 import re
@@ -71,7 +72,7 @@ def test_a_newer_version_is_announced_and_does_not_replace_mine(course, capsys):
 
 
 def test_a_copy_that_fails_half_way_leaves_nothing(course):
-    """With a limit on file sizes, as on a full disk, no half notebook stays behind that would never be replaced."""
+    """As on a full disk: no half notebook stays behind that would never be replaced."""
     run = _with_small_files(course, "from mmcourse import workspace; workspace.copy_exercises()")
     assert "cannot be written (File too large)" in run.stderr
     assert list((course / "my_work").iterdir()) == []
@@ -123,7 +124,8 @@ def taken():
 def test_what_lab_cannot_do(arguments, said, course, taken, capsys):
     assert cli.main([argument.replace("TAKEN", str(taken)) for argument in arguments]) == 2
     err = capsys.readouterr().err
-    assert re.fullmatch(re.escape(f"mmcourse: {said}\n").replace("TAKEN", str(taken)).replace("FREE", r"\d+"), err)
+    pattern = re.escape(f"mmcourse: {said}\n").replace("TAKEN", str(taken)).replace("FREE", r"\d+")
+    assert re.fullmatch(pattern, err)
     assert not (course / "my_work").exists()
 
 
@@ -133,8 +135,8 @@ def test_without_a_port_the_next_free_one_is_taken(taken, monkeypatch):
 
 
 def test_lessons_that_are_not_built_and_packages_that_are_missing(course, monkeypatch, capsys):
-    find_spec = workspace.importlib.util.find_spec
-    monkeypatch.setattr(workspace.importlib.util, "find_spec", lambda name: None if name == "torch" else find_spec(name))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
     assert cli.main(["lab"]) == 2
     assert "torch is not installed for this Python: run " in capsys.readouterr().err
     monkeypatch.undo()
@@ -148,20 +150,45 @@ def test_a_real_server(tmp_path):
     course = minicourse.make(tmp_path, package=True)
     with minicourse.lab(course, "11") as (server, said):
         assert said[0] == "New in my_work/: 01_first.ipynb, 11_second.ipynb\n" and len(said) == 5
-        assert re.fullmatch(r"  http://localhost:\d+/lab/tree/notebooks/11_second\.ipynb\?token=\w{48}\n", said[2])
-        base, token = said[2].strip().split("/lab/")[0], said[2].strip().split("token=")[1]
-        page = urllib.request.urlopen(said[2].strip(), timeout=20).read().decode()
+        base, path, token = _address(said)
+        assert path == "/lab/tree/notebooks/11_second.ipynb" and len(token) == 48
+        assert urllib.request.urlopen(f"{base}/?token={token}", timeout=20).url.startswith(base + path)
+        page = urllib.request.urlopen(f"{base}{path}?token={token}", timeout=20).read().decode()
         settings = json.loads(re.search(r'id="jupyter-config-data"[^>]*>(.*?)</script>', page, flags=re.S)[1])
         assert settings["treePath"] == "notebooks/11_second.ipynb" and settings["serverRoot"] == str(course)
-        assert {"@jupyterlab/apputils-extension:announcements", "@jupyterlab/extensionmanager-extension:plugin"} <= \
-            set(settings["disabledExtensions"])
-        assert "/lab/tree/notebooks/11_second.ipynb" in urllib.request.urlopen(f"{base}/?token={token}", timeout=20).url
+        for plugin in ("apputils-extension:announcements", "extensionmanager-extension:plugin"):
+            assert f"@jupyterlab/{plugin}" in settings["disabledExtensions"]
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(f"{base}/api/contents", timeout=20)
         server.send_signal(signal.SIGTERM)
         rest, _ = server.communicate(timeout=20)
         assert (server.returncode, rest.count("\n")) == (0, 1)                # "received signal 15, stopping"
         assert list((course / "home" / "runtime").glob("jpserver-*.json")) == []
+
+
+def test_only_what_somebody_wrote_changes_the_courses_files(tmp_path):
+    """A lesson that was only run stays as git has it; what somebody wrote, and my_work/, is saved."""
+    course = minicourse.make(tmp_path, package=True)
+    with minicourse.lab(course) as (_, said):
+        base, _, token = _address(said)
+
+        def saved(path, source=None):
+            """Save a notebook with an output and, if given, another last cell: is the file another one?"""
+            before = (course / path).read_bytes()
+            notebook = json.loads(before)
+            notebook["cells"][-1]["source"] = source or notebook["cells"][-1]["source"]
+            output = {"output_type": "stream", "name": "stdout", "text": "hi"}
+            notebook["cells"][-1] |= {"outputs": [output], "execution_count": 7}
+            body = json.dumps({"type": "notebook", "format": "json", "content": notebook}).encode()
+            request = urllib.request.Request(f"{base}/api/contents/{path}", body, method="PUT",
+                                             headers={"Authorization": f"token {token}"})
+            urllib.request.urlopen(request, timeout=20).close()
+            return (course / path).read_bytes() != before
+
+        assert not saved("notebooks/11_second.ipynb") and not saved("exercises/11_second.ipynb")
+        assert saved("notebooks/11_second.ipynb", "print('mine')")
+        assert "print('mine')" in (course / "notebooks" / "11_second.ipynb").read_text()
+        assert saved("my_work/11_second.ipynb")
 
 
 # ---- progress ----
@@ -211,7 +238,8 @@ def test_a_broken_file_is_set_aside_and_said(content, course, capsys):
 
 
 def test_many_notebooks_at_once_lose_nothing(course):
-    code = "import sys; from mmcourse import progress; [progress.record(f'{sys.argv[1]}.{n}', 1) for n in range(25)]"
+    code = "import sys; from mmcourse import progress\n" \
+           "for n in range(25): progress.record(f'{sys.argv[1]}.{n}', 1)"
     environment = os.environ | {"MMCOURSE_WORK": str(course / "my_work")}
     processes = [subprocess.Popen([sys.executable, "-c", code, str(n)], env=environment) for n in range(6)]
     seen = 0
@@ -227,10 +255,10 @@ def test_a_full_disk_and_a_locked_folder_cost_a_sentence_not_the_check(course):
     progress.record("11.1", 2)
     path = course / "my_work" / "progress.json"
     before = path.read_bytes()
-    run = _with_small_files(course, "from mmcourse import progress; progress.record('11.2', 3); print('the check goes on')")
-    assert run.stdout == "the check goes on\n" and "File too large" in run.stderr and run.stderr.count("\n") == 1
+    run = _with_small_files(course, "from mmcourse import progress; progress.record('11.2', 3); print('goes on')")
+    assert run.stdout == "goes on\n" and "File too large" in run.stderr and run.stderr.count("\n") == 1
     assert path.read_bytes() == before
-    assert [name.name for name in path.parent.iterdir() if name.name.startswith(".progress") and name.suffix != ".lock"] == []
+    assert {file.name for file in path.parent.iterdir()} == {"progress.json", ".progress.lock"}
 
 
 def test_a_folder_that_is_a_file(course, capsys):
@@ -268,8 +296,8 @@ def test_doctor_finds_everything_here(course, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert time.monotonic() - start < 10                  # alone it takes under 2 s, most of it torch's import
     assert all(line.startswith("[ok] ") for line in lines)
-    for word in ("Python 3", "torch 2", "notebooks run in this Python", "disk", "memory", "my_work can be written",
-                 "lessons: 01 first, 11 second", "torch computes on"):
+    for word in ("Python 3", "torch 2", "notebooks run in this Python", "disk", "memory",
+                 "my_work can be written", "lessons: 01 first, 11 second", "torch computes on"):
         assert sum(word in line for line in lines) == 1, word
 
 
@@ -283,12 +311,14 @@ def test_doctor_says_what_to_mend(course, capsys, monkeypatch):
     monkeypatch.setattr(workspace, "TORCH", "raise OSError('libtorch is gone')")
     spec = course / "kernels" / "python3"
     spec.mkdir(parents=True)
-    (spec / "kernel.json").write_text('{"argv": ["/usr/bin/false"], "display_name": "x", "language": "python"}')
+    kernel = {"argv": ["/usr/bin/false"], "display_name": "x", "language": "python"}
+    (spec / "kernel.json").write_text(json.dumps(kernel))
     monkeypatch.setenv("JUPYTER_PATH", str(course))
     assert cli.main(["doctor"]) == 1
     fixes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[fix] ")]
     for said in ("numpy is ", "no-such-package is not installed: run", "another Python (/usr/bin/false): run",
-                 "my_work cannot be written (Not a directory): clone", "There are no lessons", "OSError: libtorch is gone"):
+                 "my_work cannot be written (Not a directory): clone", "There are no lessons",
+                 "OSError: libtorch is gone"):
         assert sum(said in line for line in fixes) == 1, said
     assert len(fixes) == 6
 
@@ -305,12 +335,17 @@ def test_doctor_tells_of_changed_lessons(course, capsys):
     assert workspace._changed_lessons() == ["notebooks/01_first.ipynb"]
 
 
+def _address(said):
+    """http://localhost:8888, /lab/tree/..., and the token, of the address that `mmcourse lab` printed."""
+    return re.search(r"(http://localhost:\d+)(/\S+)\?token=(\w+)", "".join(said)).groups()
+
+
 def _outside():
     raise UsageError("not here")
 
 
 def _with_small_files(course, code):
-    """Run Python code for this course with writing limited to a few bytes a file, the nearest thing to a full disk."""
+    """Run code for this course with files limited to ten bytes, the nearest thing to a full disk."""
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)); import mmcourse; " \
             f"from pathlib import Path; mmcourse.root = lambda: Path({str(course)!r}); "
     own = {name: value for name, value in os.environ.items() if not name.startswith("MMCOURSE_")}

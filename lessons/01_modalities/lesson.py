@@ -28,6 +28,8 @@
 # For you it is one scene six times. For a machine, all six are tables of numbers, and at first sight nothing says that they belong together.
 
 # %%
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -38,24 +40,24 @@ from mmcourse import show, widgets, world
 # %% slideshow={"slide_type": "-"} tags=["hide-input"]
 scene = world.sample(seed=217)
 film, wave = world.film(scene, frames=16), world.sound(scene)
-points, normals, label = world.cloud(scene, n=1500)
-trace = world.trace(film)
+cloud, trace = world.cloud(scene, n=2000), world.trace(scene)
 fig = plt.figure(figsize=(10, 5.6))
 axes = [fig.add_subplot(2, 3, i + 1, projection="3d" if i == 4 else None) for i in range(6)]
 show.panel(axes[0], scene.image(256), "image")
-axes[1].text(0.5, 0.5, show.wrapped(scene.caption(), 24), ha="center", va="center", fontsize=13)
+axes[1].text(0.5, 0.5, show.wrapped(scene.caption(), 22), ha="center", va="center", size=13)
 axes[1].axis("off")
 axes[1].set_title("text")
-axes[2].plot(np.arange(len(wave)) / 16000, wave, linewidth=0.5)
+axes[2].plot(np.arange(len(wave)) / 16000, wave, linewidth=0.3)
 axes[2].set(title="sound", xlabel="seconds", yticks=[])
-show.panel(axes[3], np.concatenate([np.asarray(s.image(64)) for s in film.scenes()[::4]], 1), "video")
-axes[4].scatter(*points.T, c=[show.CYCLE[i % 6] for i in label], s=1)
+show.panel(axes[3], np.concatenate(film.frames(64)[::4], axis=1), "video")
+axes[4].scatter(*cloud.points.T, c=cloud.colors, s=2)
+axes[4].set(xlim=(0, 1), ylim=(0, 1), zlim=(0, 0.7), title="points")
 axes[4].set(xticks=[], yticks=[], zticks=[])
-axes[4].set_title("points")
-axes[5].plot(trace[:, :3], linewidth=1)
-axes[5].set(title="sensor", xlabel="sample", yticks=[])
-show.figure(fig, alt="One scene six times: a picture of shapes, a sentence about it, a sound wave, four frames of a film, a "
-                     "cloud of points in space and three sensor curves.")
+axes[5].plot(np.arange(200) / 50, trace[0], linewidth=1)
+axes[5].set(title="sensor", xlabel="seconds", yticks=[])
+show.figure(fig, alt="One scene six times: a picture of shapes, a sentence about it, a "
+                     "sound wave, four frames of a film, a cloud of points in space and "
+                     "three sensor curves.")
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # Ask: which of the six could you do without? Which two together tell you more than each alone? Keep the answers for the end of the lesson.
@@ -87,9 +89,10 @@ print(f"“{claim}”:", world.satisfies(scene, claim))
 
 # %% slideshow={"slide_type": "fragment"}
 tiny = np.array([[[255, 255, 255], [255, 0, 0]],
-                 [[0, 0, 0], [128, 128, 128]]], dtype=np.uint8)       # (H, W, C): rows, columns, colors
-x = torch.from_numpy(tiny).permute(2, 0, 1) / 127.5 - 1               # (C, H, W), float in [-1, 1]
-print("shape", tuple(x.shape), "red channel:", [[round(v, 3) for v in row] for row in x[0].tolist()])
+                 [[0, 0, 0], [128, 128, 128]]], dtype=np.uint8)       # (H, W, C)
+x = torch.from_numpy(tiny).permute(2, 0, 1) / 127.5 - 1        # (C, H, W), float in [-1, 1]
+print("shape", tuple(x.shape))
+print("its red channel:", x[0].numpy().astype(float).round(3).tolist())
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### A shape is an address
@@ -105,7 +108,7 @@ print("shape", tuple(x.shape), "red channel:", [[round(v, 3) for v in row] for r
 # %% slideshow={"slide_type": "-"}
 def picture_to_tensor(image):
     """A PIL image -> float tensor (1, 3, H, W) in [-1, 1]."""
-    pixels = torch.from_numpy(np.array(image.convert("RGB")))         # uint8 (H, W, 3)
+    pixels = torch.from_numpy(np.array(image.convert("RGB")))  # uint8 (H, W, 3)
     return (pixels.permute(2, 0, 1) / 127.5 - 1)[None]
 
 
@@ -123,11 +126,12 @@ pixels = np.array(scene.image(64))
 reshaped = np.moveaxis(pixels.reshape(3, 64, 64), 0, -1)
 wrapped = pixels - np.uint8(60) + np.uint8(120)
 fig, axes = plt.subplots(1, 4, figsize=(10.4, 2.9))
-for ax, shown, title in zip(axes, (pixels, reshaped, pixels[..., ::-1], wrapped),
-                            ("right", "reshape for permute", "blue read as red (BGR)", "bytes that wrapped around")):
+titles = ("right", "reshape for permute", "blue read as red (BGR)", "bytes that wrapped around")
+for ax, shown, title in zip(axes, (pixels, reshaped, pixels[..., ::-1], wrapped), titles):
     show.panel(ax, shown, title)
-show.figure(fig, alt="Four pictures: the right one; one cut into gray and colored stripes with small copies of the shapes; one with red "
-                     "and blue exchanged; one on a dark ground because white wrapped around.")
+show.figure(fig, alt="Four pictures: the right one; one cut into gray and colored stripes "
+                     "with small copies of the shapes; one with red and blue exchanged; "
+                     "one on a dark ground because white wrapped around.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # **The invariant that catches all of them:** go there and back. Turn the picture into a tensor and the tensor into a picture; they must be equal, byte by byte. Write that test before the model.
@@ -149,11 +153,12 @@ print("with reshape, equal:  ", np.array_equal(tensor_to_picture(wrong), pixels)
 
 # %% slideshow={"slide_type": "-"}
 sentences = scene.captions(3, seed=1)
-vocabulary = {"<pad>": 0, **{word: i + 1 for i, word in enumerate(sorted(set(" ".join(sentences).split())))}}
+words = ["<pad>", *sorted(set(" ".join(sentences).split()))]
+vocabulary = {word: number for number, word in enumerate(words)}
 tokens = [[vocabulary[word] for word in sentence.split()] for sentence in sentences]
 longest = max(map(len, tokens))
-ids = torch.tensor([row + [0] * (longest - len(row)) for row in tokens])          # (B, T)
-mask = ids != 0                                                                    # True = a real word
+ids = torch.tensor([row + [0] * (longest - len(row)) for row in tokens])  # (B, T)
+mask = ids != 0  # True = a real word
 for sentence, row in zip(sentences, ids.tolist()):
     print(row, sentence)
 print("ids", tuple(ids.shape), "real words in each row:", mask.sum(1).tolist())
@@ -163,19 +168,20 @@ print("ids", tuple(ids.shape), "real words in each row:", mask.sum(1).tolist())
 
 # %% slideshow={"slide_type": "-"}
 torch.manual_seed(0)
-table = torch.nn.Embedding(len(vocabulary), 16, padding_idx=0)         # one row of 16 numbers per word
-print("words as numbers:", tuple(table(ids).shape), " padding is", table(ids)[~mask].abs().sum().item())
+table = torch.nn.Embedding(len(vocabulary), 16, padding_idx=0)    # 16 numbers for each word
+print("words as vectors:", tuple(table(ids).shape))
+print("padding is zero: ", not table(ids)[~mask].any())
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Sound: pressure, thousands of times a second
-# A microphone writes down air pressure at a fixed **sampling rate**, here 16,000 times a second: a tensor (B, samples). The world plays a scene from left to right. Each thing is a tone: place on the x axis is time, height is pitch, the shape is the timbre, a large thing is louder.
+# A microphone writes down air pressure at a fixed **sampling rate**, here 16,000 times a second: a tensor (B, samples). The world plays a scene from left to right. Each thing sounds while a line sweeps over it: height is pitch, the shape is the timbre, the color an extra tone, and a large thing is longer and louder.
 
 # %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
 from IPython.display import Audio
 
-sound = torch.from_numpy(wave)[None]                                   # (B, samples)
+sound = torch.from_numpy(wave)[None]  # (B, samples)
 print(tuple(sound.shape), sound.dtype, f"{sound.shape[1] / 16000:.1f} seconds")
-Audio(wave[::2], rate=8000)                                            # press play
+Audio(wave, rate=16000)  # press play
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # The wave itself is hard to read: what the ear notes is *which frequencies sound when*. So cut the wave into short overlapping frames and measure each frame's frequencies. The result is a **spectrogram**, a picture of sound (B, frequencies, frames).
@@ -184,24 +190,28 @@ Audio(wave[::2], rate=8000)                                            # press p
 
 # %% slideshow={"slide_type": "-"}
 def spectrogram(wave, size=512, hop=128):
-    """wave (samples,) -> magnitudes (size / 2 + 1, frames), by dot products with cosines and sines."""
-    frames = wave.unfold(0, size, hop) * torch.hann_window(size)                   # (frames, size)
-    angle = 2 * torch.pi * torch.outer(torch.arange(size // 2 + 1), torch.arange(size)) / size
+    """wave (samples,) -> strengths (size / 2 + 1, frames): dot products with cosines and sines."""
+    frames = wave.unfold(0, size, hop) * torch.hann_window(size)  # (frames, size)
+    turns = torch.outer(torch.arange(size // 2 + 1), torch.arange(size)) / size
+    angle = 2 * torch.pi * turns                                       # (frequencies, size)
     return torch.hypot(frames @ angle.cos().T, frames @ angle.sin().T).T
 
 
 ours = spectrogram(sound[0])
-theirs = torch.stft(sound[0], 512, 128, window=torch.hann_window(512), center=False, return_complex=True).abs()
-print(tuple(ours.shape), "equal to torch.stft within 1e-3 of the peak:",
-      ((ours - theirs).abs().max() / theirs.max()).item() < 1e-3)
+theirs = torch.stft(sound[0], 512, 128, window=torch.hann_window(512), center=False,
+                    return_complex=True).abs()
+apart = (ours - theirs).abs().max() / theirs.max()
+print(tuple(ours.shape), "torch.stft gives the same to 1e-5 of the peak:", apart.item() < 1e-5)
 
 # %% slideshow={"slide_type": "fragment"} tags=["hide-input"]
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.3), width_ratios=(1, 1.7))
 show.panel(left, scene.image(256), "the scene")
-right.imshow(ours.log1p(), origin="lower", aspect="auto", extent=(0, sound.shape[1] / 16000, 0, 8))
-right.set(xlabel="seconds (left to right)", ylabel="frequency (kHz)", title="its sound: one stroke for each thing")
-show.figure(fig, alt="Left the scene, right its spectrogram: one horizontal stroke for each thing, early for things on the left, high "
-                     "for things at the top, with overtones above.")
+right.imshow(ours.log1p(), origin="lower", aspect="auto", extent=(0, 2.56, 0, 8))
+right.set(xlabel="seconds (left to right)", ylabel="frequency (kHz)",
+          title="its sound: a stack of lines for each thing")
+show.figure(fig, alt="Left the scene, right its spectrogram: one horizontal stroke for "
+                     "each thing, early for things on the left, high for things at the "
+                     "top, with overtones above.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Film, points and sensors
@@ -216,10 +226,13 @@ show.figure(fig, alt="Left the scene, right its spectrogram: one horizontal stro
 # Points are the odd one: they form a **set**. Shuffle the rows and it is the same cloud. A model for points must not care about the order. Remember that when attention does not either.
 
 # %% slideshow={"slide_type": "-"}
-video = torch.from_numpy(film.frames(64)).permute(0, 3, 1, 2)[None] / 127.5 - 1      # (B, T, C, H, W)
-cloud, sensor = torch.from_numpy(points)[None], torch.from_numpy(trace)[None]
-for name, tensor in dict(image=picture, text=ids, sound=sound, video=video, points=cloud, sensor=sensor).items():
-    print(f"{name:<7} {str(tuple(tensor.shape)):<22} {str(tensor.dtype)[6:]:<8} {tensor[0].numel():>7,} numbers each")
+video = torch.from_numpy(film.frames(64)).permute(0, 3, 1, 2)[None] / 127.5 - 1
+points, sensor = torch.from_numpy(cloud.points)[None], torch.from_numpy(trace[:1])
+everything = {"image": picture, "text": ids, "sound": sound, "video": video,
+              "points": points, "sensor": sensor}
+for name, tensor in everything.items():
+    shape, kind = str(tuple(tensor.shape)), str(tensor.dtype)[6:]
+    print(f"{name:<7} {shape:<22} {kind:<8} {tensor[0].numel():>7,} numbers each")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The real thing: four recordings from outside
@@ -232,26 +245,28 @@ from matplotlib.cbook import get_sample_data
 from PIL import Image
 
 with get_sample_data("grace_hopper.jpg") as file:
-    photo = picture_to_tensor(Image.open(file))                                      # bytes -> [-1, 1]
+    photo = picture_to_tensor(Image.open(file))  # bytes -> [-1, 1]
 with get_sample_data("s1045.ima.gz") as file:
-    mri = np.frombuffer(file.read(), np.uint16).reshape(1, 1, 256, 256)              # 12-bit numbers in 16
+    mri = np.frombuffer(file.read(), np.uint16).reshape(1, 1, 256, 256)     # 16 bits
 with get_sample_data("eeg.dat") as file:
-    eeg = np.frombuffer(file.read(), float).reshape(1, 800, 4)                       # 4 electrodes, 10 s
+    eeg = np.frombuffer(file.read(), float).reshape(1, 800, 4)  # 4 electrodes, 10 s
 with get_sample_data("jacksboro_fault_dem.npz") as file:
-    height = file["elevation"][None, None]                                           # metres above the sea
+    height = file["elevation"][None, None]  # metres above the sea
 mri, eeg, height = (torch.from_numpy(a.astype(np.float32)) for a in (mri, eeg, height))
 
 # %% slideshow={"slide_type": "subslide"}
 for name, tensor in dict(photo=photo, mri=mri, eeg=eeg, height=height).items():
-    print(f"{name:<7}{str(tuple(tensor.shape)):<19} from {tensor.min():8.1f} to {tensor.max():7.1f}")
+    shape = str(tuple(tensor.shape))
+    print(f"{name:<7}{shape:<19} from {tensor.min():8.1f} to {tensor.max():7.1f}")
 fig, axes = plt.subplots(1, 4, figsize=(11, 3.2), width_ratios=(1, 1, 1.2, 1.2))
 show.panel(axes[0], tensor_to_picture(photo), "photograph: 3 channels")
 show.panel(axes[1], mri[0, 0], "MRI slice: 1 channel", cmap="gray")
 axes[2].plot(np.linspace(0, 10, 800), eeg[0] / 1000 + torch.arange(4), linewidth=0.6)
 axes[2].set(title="EEG: 4 channels", xlabel="seconds", yticks=[])
 show.panel(axes[3], height[0, 0], "heights: 1 channel", cmap="cividis")
-show.figure(fig, alt="Four real recordings: a portrait photograph, a gray slice through a head, four wavering voltage curves, and a map "
-                     "of heights with ridges.")
+show.figure(fig, alt="Four real recordings: a portrait photograph, a gray slice through a "
+                     "head, four wavering voltage curves, and a map of heights with "
+                     "ridges.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # Look at the ranges: −1 to 1, thousands of units, some hundreds of metres. Feed these to one model and the largest numbers drown the rest. So every modality is **normalized**: subtract a mean, divide by a spread, *computed on training data only*.
@@ -264,9 +279,10 @@ def normalized(x):
     return (x - x.mean()) / x.std()
 
 
-print(f"MRI: 99% of the voxels are below {mri.quantile(0.99):.0f}, the largest is {mri.max():.0f}")
+print(f"MRI: 99% of the numbers are below {mri.quantile(0.99):.0f}, the largest is {mri.max():.0f}")
 for name, tensor in dict(mri=mri, eeg=eeg, height=height).items():
-    print(f"{name:<7} after: mean {normalized(tensor).mean().abs():.1f}, spread {normalized(tensor).std():.1f}")
+    x = normalized(tensor)
+    print(f"{name:<7} after: mean {x.mean().abs():.1f}, spread {x.std():.1f}")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Everything becomes a row of tokens
@@ -275,20 +291,22 @@ for name, tensor in dict(mri=mri, eeg=eeg, height=height).items():
 # %% slideshow={"slide_type": "-"}
 def patches(x, size):
     """(B, C, H, W) -> (B, N, C * size * size): squares of size x size, row by row."""
-    cut = x.unfold(2, size, size).unfold(3, size, size)                # (B, C, H/p, W/p, p, p)
+    cut = x.unfold(2, size, size).unfold(3, size, size)  # (B, C, H/p, W/p, p, p)
     return cut.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
 
 
 tokens = patches(picture, 8)
 print("64 patches of 8 x 8 x 3 numbers:", tuple(tokens.shape))
-print("equal to torch's F.unfold:", torch.equal(tokens, F.unfold(picture, 8, stride=8).transpose(1, 2)))
+theirs = F.unfold(picture, 8, stride=8).transpose(1, 2)
+print("equal to torch's F.unfold:", torch.equal(tokens, theirs))
 
 # %% slideshow={"slide_type": "fragment"} tags=["hide-input"]
 fig, axes = plt.subplots(4, 16, figsize=(10, 2.8))
 for ax, token in zip(axes.flat, tokens[0]):
     show.panel(ax, (token.view(3, 8, 8).permute(1, 2, 0) + 1) / 2)
 fig.suptitle("The picture as 64 tokens, in reading order", x=0.01, ha="left", fontsize=12)
-show.figure(fig, alt="The scene cut into 64 small squares in reading order, four rows of sixteen; most are white, some hold parts of shapes.")
+show.figure(fig, alt="The scene cut into 64 small squares in reading order, four rows of "
+                     "sixteen; most are white, some hold parts of shapes.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## On the world: what does each modality know?
@@ -297,7 +315,7 @@ show.figure(fig, alt="The scene cut into 64 small squares in reading order, four
 # Predict: which modality answers which question? Could a sentence know everything?
 
 # %%
-words = {word: i for i, word in enumerate(sorted(world.VOCABULARY))}
+place = {word: i for i, word in enumerate(world.VOCABULARY)}
 
 
 def features(seed):
@@ -306,10 +324,11 @@ def features(seed):
     picture = torch.from_numpy(world.draw([scene], 32)[0]).flatten() / 127.5 - 1
     tones = spectrogram(torch.from_numpy(world.sound(scene)), 512, 512)[:128].log1p()
     tones = F.adaptive_avg_pool2d(tones[None], (32, 24)).flatten()
-    bag = torch.zeros(len(words))
-    for word in scene.caption(seed).split():
-        bag[words[word]] += 1
-    answers = torch.tensor([len(scene), float(any(thing.color == "red" for thing in scene))])
+    bag = torch.zeros(len(place))
+    for word in re.findall(r"\w+", scene.caption(seed)):
+        bag[place[word]] += 1
+    red = any(thing.color == "red" for thing in scene)
+    answers = torch.tensor([len(scene), float(red)])
     return picture, tones, bag, answers
 
 
@@ -318,9 +337,9 @@ def gather(seeds):
 
 # %% tags=["nbval-ignore-output"]
 def fit_and_test(train, test, train_answers, test_answers):
-    """Ridge regression: the best weighted sum in closed form. Returns the share right for both questions."""
+    """The best weighted sum, in closed form (ridge regression). Returns how often it is right."""
     mean, spread = train.mean(0), train.std(0) + 1e-3
-    a, b = ((torch.cat([x, torch.ones(len(x), 1)], 1)) for x in ((train - mean) / spread, (test - mean) / spread))
+    a, b = (F.pad((x - mean) / spread, (0, 1), value=1) for x in (train, test))
     weights = torch.linalg.solve(a.T @ a + 100 * torch.eye(a.shape[1]), a.T @ train_answers)
     guess = b @ weights
     count = (guess[:, 0].round().clamp(1, 5) == test_answers[:, 0]).float().mean()
@@ -329,18 +348,20 @@ def fit_and_test(train, test, train_answers, test_answers):
 
 
 held_out = gather(range(2**31, 2**31 + 500))
-results = []                                                            # (run, modality, question)
+results = []  # (run, modality, question)
 for run in range(3):
     known = gather(range(run * 10_000, run * 10_000 + 1500))
-    results.append([fit_and_test(known[m], held_out[m], known[3], held_out[3]) for m in range(3)])
+    results.append([fit_and_test(known[m], held_out[m], known[3], held_out[3])
+                    for m in range(3)])
 results = torch.tensor(results)
 share = held_out[3][:, 1].mean()
-print(f"guessing: count {torch.bincount(held_out[3][:, 0].long()).max() / 500:.0%}, red {max(share, 1 - share):.0%}")
+guess = torch.bincount(held_out[3][:, 0].long()).max() / 500, max(share, 1 - share)
+print(f"guessing: count {guess[0]:.0%}, red {guess[1]:.0%}")
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
 fig, axes = plt.subplots(1, 2, figsize=(8.6, 3), sharey=True)
-guess = (torch.bincount(held_out[3][:, 0].long()).max() / 500, max(share, 1 - share))
-for question, (ax, title) in enumerate(zip(axes, ("how many things?", "is something red there?"))):
+titles = ("how many things?", "is something red there?")
+for question, (ax, title) in enumerate(zip(axes, titles)):
     for modality, name in enumerate(("picture", "sound", "sentence")):
         runs = results[:, modality, question]
         ax.barh(name, runs.mean(), color=show.CYCLE[modality], height=0.6)
@@ -349,8 +370,8 @@ for question, (ax, title) in enumerate(zip(axes, ("how many things?", "is someth
     ax.axvline(guess[question], color=show.QUIET, linestyle=":", linewidth=1)
     ax.set(xlim=(0, 1.12), xlabel="right on new scenes (dotted: guessing)", title=title)
 axes[0].invert_yaxis()
-show.figure(fig, alt="Bars of the share of right answers for picture, sound and sentence, with ticks for three runs and a dotted line for "
-                     "guessing.")
+show.figure(fig, alt="Bars of the share of right answers for picture, sound and sentence, "
+                     "with ticks for three runs and a dotted line for guessing.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # Read it like this:
@@ -371,14 +392,14 @@ def explore(scene=7, modalities="sound and picture"):
     shown = world.sample(scene)
     tones = spectrogram(torch.from_numpy(world.sound(shown))).log1p()
     fig, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.2), width_ratios=(1.6, 1))
-    left.imshow(tones, origin="lower", aspect="auto", extent=(0, 1, 0, 8))
-    left.set(xlabel="time: left to right", ylabel="frequency (kHz)", title="what you hear")
+    left.imshow(tones, origin="lower", aspect="auto", extent=(0, 2.56, 0, 8))
+    left.set(xlabel="seconds: left to right", ylabel="frequency (kHz)", title="what you hear")
     if modalities == "sound and picture":
         show.panel(right, shown.image(256))
         right.set_title(show.wrapped(shown.caption(scene), 34), fontsize=9)
     else:
         right.axis("off")
-    return fig, f"The sound of scene {scene} as a spectrogram and its picture: {shown.caption(scene)}."
+    return fig, f"The sound of scene {scene} and its picture: {shown.caption(scene)}."
 
 
 widgets.explorer(explore, scene=(0, 60, 1), modalities=["sound only", "sound and picture"])

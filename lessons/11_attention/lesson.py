@@ -518,7 +518,7 @@ def accuracy(model):
         return (model(test[0], test[1])[0].argmax(-1) == test[2]).float().mean().item()
 
 
-steps = {"cpu": 400, "gpu": 1500}[budget()]
+steps = {"cpu": 300, "gpu": 1500}[budget()]
 curves, finders = {}, {}
 for attend in (False, True):
     for seed in range(3):

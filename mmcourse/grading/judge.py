@@ -122,8 +122,9 @@ def _process(notebook):
     with tempfile.TemporaryDirectory() as empty:
         client = NotebookClient(notebook, allow_errors=True, shutdown_kernel="immediate")
         client.on_cell_executed = lambda execute_reply, **_: replies.append(execute_reply["content"])
-        nowhere = subprocess.DEVNULL          # what an answer writes past the kernel must not reach our table
-        with client.setup_kernel(cwd=empty, env=os.environ | {"MMCOURSE_STATIC": "1"}, stdout=nowhere, stderr=nowhere):
+        options = {"cwd": empty, "env": os.environ | {"MMCOURSE_STATIC": "1"},
+                   "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}     # else it could write our table
+        with client.setup_kernel(**options):
             yield execute
 
 

@@ -1,4 +1,4 @@
-"""True sentences about a scene in several styles, and false ones that differ in a single attribute, relation or count."""
+"""True sentences about a scene in several styles, and false ones that differ from a true one in one thing."""
 
 from dataclasses import dataclass
 from itertools import combinations, permutations
@@ -24,7 +24,7 @@ def _mask(words, known_facts):
 
 
 class _Teller:
-    """Builds the programs of captions about one scene; each method is one style and returns None where it cannot."""
+    """Builds programs of captions about one scene. A method per style, which may return None: try again."""
 
     def __init__(self, scene, random, spec):
         self.scene, self.random, self.spec = scene, random, spec
@@ -70,7 +70,7 @@ class _Teller:
         return parts[0] if len(parts) == 1 else ("every", *parts)
 
     def relation(self):
-        pairs = [(a, b, relation) for a, b in permutations(self.scene.objects, 2) for relation in relations(a, b)]
+        pairs = [(a, b, relation) for a, b in permutations(self.scene, 2) for relation in relations(a, b)]
         if not pairs:
             return None
         a, b, relation = self.pick(pairs)
@@ -110,8 +110,9 @@ def _check(scene):
 def captions(scene, n, seed=0, style=None, spec="standard"):
     """n true sentences about a scene, a pure function of scene and seed.
 
-    `style` is one of STYLES; without one, all but "negation" are mixed. `spec` says which words a negation may use.
-    Raises ValueError for an empty scene, and where the scene has nothing for the style (a relation of one object).
+    `style` is one of STYLES; without one, all but "negation" are mixed. `spec` says which words a negation
+    may use. Raises ValueError for an empty scene and for one that has nothing for the style, as one object
+    has no relation.
     """
     _check(scene)
     random = as_random(scene, seed).random
@@ -123,7 +124,7 @@ def captions(scene, n, seed=0, style=None, spec="standard"):
         if program:
             told.append(say_with(program, random))
         elif style:
-            raise ValueError(f"This scene has nothing for a caption of style {style!r}: choose another style or scene.")
+            raise ValueError(f"This scene has nothing for a caption of style {style!r}: choose another.")
     return told
 
 
@@ -159,8 +160,8 @@ def _changes(program, spec, most):
 def negatives(scene, n, seed=0, spec="standard", change=None):
     """n false sentences, each a true caption with one thing changed, as a list of `Negative`.
 
-    `spec` says which words a change may use; `change` asks for one kind of change. Raises ValueError for an empty
-    scene, and where 200 tries find too few (a relation in a scene of one object).
+    `spec` says which words a change may use; `change` asks for one kind of change. Raises ValueError for an
+    empty scene and where many tries find too few, as with the relations of one object.
     """
     _check(scene)
     spec = as_spec(spec)
@@ -186,4 +187,4 @@ def negatives(scene, n, seed=0, spec="standard", change=None):
         text = say_with(teller.pick(options[what]), Random(wording).random)
         if not satisfies(scene, text):
             found.append(Negative(text, say_with(program, Random(wording).random), what))
-    raise ValueError(f"This scene gives only {len(found)} of {n} negatives: ask for fewer, or another change.")
+    raise ValueError(f"This scene gives only {len(found)} of {n} negatives: ask for fewer or another change.")

@@ -1,4 +1,4 @@
-"""Pictures of scenes: every shape is a polygon, drawn once at high resolution and reduced, then copied in with numpy."""
+"""Pictures of scenes: every shape is a polygon, drawn once in fine detail, reduced, and copied with numpy."""
 
 from functools import lru_cache
 from math import cos, pi, sin
@@ -41,7 +41,7 @@ POLYGONS = {name: _filled(points) for name, points in {
 def check_size(size):
     """Return a picture's size. Raises ValueError unless it is a whole number from 8 to 1024."""
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or not 8 <= size <= 1024:
-        raise ValueError(f"A picture of size {size!r} cannot be drawn: sizes are whole numbers of pixels, 8 to 1024.")
+        raise ValueError(f"A picture of size {size!r} cannot be drawn: give whole pixels from 8 to 1024.")
     return int(size)
 
 
@@ -88,7 +88,7 @@ def _patches(scene, pixels):
     """Yield (object, window, ink, mask) with window = (rows, columns) of the canvas, cut at its edges."""
     for thing in scene:
         if UNKNOWN in (thing.shape, thing.color, thing.texture):
-            raise ValueError("An object that the oracle could not name cannot be drawn: give it shape, color and size.")
+            raise ValueError("An object with an unknown shape, color or texture cannot be drawn.")
         half = round(SIZES[thing.size] * GRID)
         left, shift_x = divmod((round(thing.x * GRID) - half) * pixels, GRID)
         top, shift_y = divmod((round(thing.y * GRID) - half) * pixels, GRID)
@@ -106,7 +106,7 @@ _PAINT = {name: np.array(color, np.float32) for name, color in (COLORS | BACKGRO
 
 
 def draw(scenes, size=64):
-    """The pictures of a list of scenes: uint8 array (N, size, size, 3). Objects are painted in reading order."""
+    """The pictures of a list of scenes: uint8 array (N, size, size, 3). Later objects cover earlier ones."""
     size = check_size(size)
     canvas = np.empty((len(scenes), size, size, 3), np.float32)
     for page, scene in zip(canvas, scenes):
@@ -128,7 +128,7 @@ def image(scene, size=64):
 
 
 def masks(scene, size=64):
-    """bool array (N, size, size): the pixels of each object that can be seen (at least half of the pixel is its own)."""
+    """bool array (N, size, size): the pixels that are at least half each object's, and not covered."""
     size = check_size(size)
     out = np.zeros((len(scene), size, size), bool)
     for index, (_, window, _, mask) in enumerate(_patches(scene, size)):

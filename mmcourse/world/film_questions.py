@@ -25,7 +25,7 @@ _THIRD = {"bounce": "bounces", "appear": "appears", "leave": "leaves", "recolor"
 _TRIES = 12
 
 
-def _look(track, attribute):
+def kept(track, attribute):
     """The value an object keeps for the whole film, or None."""
     values = {getattr(thing, attribute) for thing in track if thing}
     return values.pop() if len(values) == 1 else None
@@ -34,7 +34,7 @@ def _look(track, attribute):
 def find(film, words):
     """The number of the only object that has these words in every frame. Raises ValueError if there is no such one."""
     found = [i for i, track in enumerate(film.tracks)
-             if set(words) <= {_look(track, attribute) for attribute in ATTRIBUTES}]
+             if set(words) <= {kept(track, attribute) for attribute in ATTRIBUTES}]
     if len(found) != 1:
         raise ValueError(f"{' '.join(words)!r} fits {len(found)} objects of this film and not exactly one.")
     return found[0]
@@ -68,7 +68,7 @@ def film_answer(film, program):
     raise ValueError(f"{program!r} cannot be asked of this film: its programs stand in world/film_questions.py.")
 
 
-def _the(words):
+def the(words):
     ordered = [word for values in ATTRIBUTES.values() for word in values if word in words]
     return " ".join(["the", *ordered] + ([] if set(words) & set(ATTRIBUTES["shape"]) else ["object"]))
 
@@ -76,31 +76,32 @@ def _the(words):
 def _say(program):
     match program:
         case ("way", words):
-            return f"which way does {_the(words)} move at first?"
+            return f"which way does {the(words)} move at first?"
         case ("times", kind, words):
-            return f"how many times does {_the(words)} {_VERBS[kind]}?"
+            return f"how many times does {the(words)} {_VERBS[kind]}?"
         case ("happens", kind, words):
-            return f"does {_the(words)} {_VERBS[kind]}?"
+            return f"does {the(words)} {_VERBS[kind]}?"
         case ("order", (kind, words), (other, others)):
-            return f"does {_the(words)} {_VERBS[kind]} before {_the(others)} {_THIRD[other]}?"
+            return f"does {the(words)} {_VERBS[kind]} before {the(others)} {_THIRD[other]}?"
         case ("first", kind, attribute):
             return f"what {attribute} is the object that {_THIRD[kind]} first?"
         case ("before", words):
-            return f"what color was {_the(words)} before it changed?"
+            return f"what color was {the(words)} before it changed?"
 
 
-class _Asker:
+class Asker:
     """Builds programs about one film; a method per kind, which returns None where it cannot."""
 
     def __init__(self, film, random):
         self.film, self.random = film, random
-        looks = [[_look(track, attribute) for attribute in ATTRIBUTES] for track in film.tracks]
+        looks = [[kept(track, attribute) for attribute in ATTRIBUTES] for track in film.tracks]
         self.told = [name for k, name in enumerate(ATTRIBUTES) if len({look[k] for look in looks}) > 1]
+        plain = None if "texture" in self.told else "solid"  # worth a word only where something is not
         self.count = Counter((event.object, event.kind) for event in film.events)
         self.names = {}  # object -> the fewest words that are true of it alone, every choice of them
         for i, look in enumerate(looks):
             for n in range(1, 5):
-                names = [words for words in combinations([word for word in look if word], n)
+                names = [words for words in combinations([word for word in look if word not in (None, plain)], n)
                          if sum(set(words) <= set(other) for other in looks) == 1]
                 if names:
                     self.names[i] = names
@@ -143,7 +144,7 @@ class _Asker:
         kind, attribute = self.pick(EVENTS), self.pick(self.told)
         events = [event for event in self.film.events if event.kind == kind]
         alone = events and attribute and all(event.time > events[0].time for event in events[1:])
-        if alone and _look(self.film.tracks[events[0].object], attribute):
+        if alone and kept(self.film.tracks[events[0].object], attribute):
             return ("first", kind, attribute)
 
     def before(self):
@@ -163,7 +164,7 @@ def film_questions(film, n=8, seed=0, kinds=FILM_KINDS):
         known("kind of question", kind, FILM_KINDS)
     last = film.scenes()[-1]
     random = as_random(last, seed).random
-    asker, asked, left = _Asker(film, random), [], list(kinds)
+    asker, asked, left = Asker(film, random), [], list(kinds)
     while len(asked) < n:
         if not left:
             raise NothingToAsk(f"None of these kinds can be asked of this film: {', '.join(kinds)}.")
@@ -171,7 +172,7 @@ def film_questions(film, n=8, seed=0, kinds=FILM_KINDS):
         question = _last(film, last, random) if kind == "end" else _ask(film, asker, kind)
         if question:
             asked.append(question)
-        else:
+        elif all(other.kind != kind for other in asked):
             left.remove(kind)
     return asked
 
@@ -183,6 +184,8 @@ def _ask(film, asker, kind):
 
 
 def _last(film, scene, random):
+    if not len(scene):
+        return None
     try:
         question = questions(scene, 1, int(random() * 2 ** 31))[0]
     except NothingToAsk:

@@ -1,6 +1,6 @@
 """One small English: `say` turns a program into a sentence, `parse` turns a sentence back into its program.
 
-Statements:  a red circle | two large squares and a star | there is no green triangle | there are exactly two circles
+Statements:  a red circle | two large squares and a star | there is no green triangle | exactly two circles
              a red circle left of a blue square | above the star there is a small circle | the circle is red
 Questions:   what color is the large circle? | how many stars are there? | is there a square below the circle?
              do the star and the circle have the same size? | are there more circles than squares?
@@ -14,7 +14,7 @@ from itertools import product
 from random import Random
 
 from mmcourse.world.programs import NotUnique, execute
-from mmcourse.world.scene import ATTRIBUTES, COLORS, SHAPES, SIZES, TEXTURES, as_seed
+from mmcourse.world.scene import ATTRIBUTES, SHAPES, as_seed
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 SAID = {word: (word,) for words in ATTRIBUTES.values() for word in words}  # word -> ways to say it
@@ -30,12 +30,12 @@ _MEANS = {said: word for word, ways in SAID.items() for said in ways}
 _RANK = {word: rank for rank, words in enumerate(ATTRIBUTES.values()) for word in words}
 _OPENINGS = ("", "", "there is ", "the picture shows ")
 VOCABULARY = sorted({*_MEANS, *NOUNS, *NUMBERS, *ATTRIBUTES, *" ".join(sum(PHRASES.values(), ())).split(),
-                     *("a an another any and are as do exactly fewer have here how is many more of or other picture "
-                       "same see shows than that the there we what which with you . , ?").split()})
+                     *("a an another any and are as do exactly fewer have how is many more of or other "
+                       "picture same see shows than that the there we what which with you . , ?").split()})
 
 
 def refine(words, inner):
-    """The program for those of a set that have all these words (in canonical order; no words: the set itself)."""
+    """The program for those of a set that have all these words, in canonical order."""
     if inner[0] == "filter":
         words, inner = (*words, *inner[1]), inner[2]
     words = tuple(sorted(set(words), key=lambda word: (_RANK[word], word)))
@@ -54,7 +54,7 @@ def _within(subject, relation):
     return ("and", subject, relation)
 
 
-# ---- from programs to sentences -------------------------------------------------------------------------------------
+# ---- from programs to sentences
 
 @lru_cache(maxsize=None)
 def _ways(words, plural):
@@ -69,8 +69,8 @@ def _ways(words, plural):
 def _noun(program, random, plural=False):
     words, inner = program[1:] if program[0] == "filter" else ((), program)
     ways = _ways(words, plural)
-    text = ways[int(random() * len(ways))]
-    return text if inner[0] == "scene" else ("other " if inner[0] == "same" else "") + text + _suffix(inner, random)
+    other = "other " if inner[0] == "same" else ""
+    return other + ways[int(random() * len(ways))] + _suffix(inner, random)
 
 
 def _relation(program, random):
@@ -107,7 +107,8 @@ def _question(program, random):
         case ("count", ("or", left, right)):
             return f"how many objects are {_noun(left, random, True)} or {_noun(right, random, True)}?"
         case ("count", ("filter", words, ("relate", *_) as inner)):
-            return f"how many {_noun(refine(words, ('scene',)), random, True)} are {_relation(inner, random)}?"
+            noun = _noun(refine(words, ("scene",)), random, True)
+            return f"how many {noun} are {_relation(inner, random)}?"
         case ("count", inner):
             form = "how many {} are there?" if random() < 0.6 else "how many {} do you see?"
             return form.format(_noun(inner, random, True))
@@ -157,10 +158,11 @@ def _statement(program, random):
             if random() < 0.6:
                 return f"there is no {_noun(inner, random)}"
             return f"there are no {_noun(inner, random, True)}"
-        case ("every", *parts) if all(part[0] == "number" for part in parts[:-1]) and (
-                parts[-1][0] == "number" or parts[-1][0] == "exist" and all(_plain(one) for one in parts[-1][1:])):
-            numbers = [part[1:] for part in parts if part[0] == "number"]
-            return _list(numbers, parts[-1][1:] if parts[-1][0] == "exist" else (), random)
+        case ("every", *numbers, (("number" | "exist"), *_) as last) if (
+                all(part[0] == "number" for part in numbers)
+                and (last[0] == "number" or all(_plain(inner) for inner in last[1:]))):
+            numbers, sets = ([*numbers, last], ()) if last[0] == "number" else (numbers, last[1:])
+            return _list([part[1:] for part in numbers], sets, random)
         case ("every", *parts):
             return ". ".join(_statement(part, random) for part in parts)
 
@@ -181,7 +183,7 @@ def say_with(program, random, question=False):
     return _statement(program, random)
 
 
-# ---- from sentences to programs -------------------------------------------------------------------------------------
+# ---- from sentences to programs
 
 class _Reader:
     """A recursive-descent parser over the words of one sentence."""
@@ -213,8 +215,9 @@ class _Reader:
         return self.accept(*phrases) or self.fail()
 
     def fail(self):
-        example = "what color is the large circle?" if "?" in self.tokens else "a red circle left of a blue square"
-        raise ValueError(f"{self.sentence!r} is not built like a sentence of this world; this one is: {example!r}.")
+        asks = "?" in self.tokens
+        example = "what color is the large circle?" if asks else "a red circle left of a blue square"
+        raise ValueError(f"{self.sentence!r} is not built like a sentence of this world: try {example!r}.")
 
     def sentence_end(self):
         return self.at == len(self.tokens)
@@ -294,7 +297,7 @@ class _Reader:
             self.accept(",")
             self.expect("there is", "there are", "is", "are")
             return ("exist", _within(self.phrase(), relation))
-        opened = self.accept("there is", "there are", "the picture shows", "a picture of", "we see", "here is")
+        opened = self.accept("there is", "there are", "the picture shows", "a picture of", "we see")
         if self.accept("no"):
             return ("not", ("exist", self.noun()))
         items = [self.item()]
@@ -373,8 +376,8 @@ class _Reader:
 
 @lru_cache(maxsize=4096)
 def parse(sentence):
-    """The program of a statement or question. Raises ValueError naming a word that is not of this world, or showing
-    a sentence that works where the words are known but not their order."""
+    """The program of a statement or question. Raises ValueError naming a word that is not of this world, or
+    showing a sentence that works where the words are known but not their order."""
     return _Reader(sentence).read()
 
 

@@ -1,8 +1,8 @@
 """The oracle reads pictures back into scenes by analysis and synthesis, with nothing learned in it.
 
-What differs from the ground falls into connected pieces. For each piece every shape, size and texture is drawn at every
-place nearby; the drawing that explains most of the piece's difference from the ground, in the color that suits it best,
-is what the piece shows. Too poor a fit leaves the shape unknown, too foreign a color the color.
+What differs from the ground falls into connected pieces. For each piece every shape, size and texture is
+drawn at every place nearby; the piece shows the one that explains most of its difference from the ground, in
+the color that suits it best. Too poor a fit leaves the shape unknown, too foreign a color the color.
 """
 
 from functools import lru_cache
@@ -18,24 +18,24 @@ SIDES = (64, 96, 128)  # a larger picture is first reduced to the next smaller o
 FAINT = 24  # distance from the ground (RGB, 0 to 255) from which on a pixel belongs to an object
 PAD = 3  # pixels around a template, room for blur
 BLURS = (0, 0.6, 1.0, 1.4)  # sigma in pixels; the later ones are tried where the first does not fit
-SHARP = 0.985  # share of the difference from the ground that a fit must explain to be taken without trying blur
+SHARP = 0.985  # share of a piece's difference from the ground that a fit explains if nothing is blurred
 GOOD = 0.86  # ... and to be believed at all
 WIDE = 21.5  # half width in grid steps from which on a piece must be several objects that touch
 NEAR = 66  # how far (RGB, 0 to 255) a color may be from the one it is called by
 
 
 def _pixels(picture):
-    """float32 (S, S, 3) of a picture, S at most 128. Raises ValueError for what is not a square RGB picture."""
+    """float32 (S, S, 3) of a picture, S at most 128. Raises ValueError unless it is square and RGB."""
     if isinstance(picture, Image.Image):
         if picture.mode != "RGB":
-            raise ValueError(f"The oracle reads RGB pictures, and this one is {picture.mode}: use image.convert('RGB').")
+            raise ValueError(f"The oracle reads RGB pictures, not {picture.mode}: use image.convert('RGB').")
         picture = np.asarray(picture)
     if not (isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3
             and picture.shape[2] == 3):
         raise ValueError("The oracle reads a PIL image or a uint8 array of shape (size, size, 3).")
     height, width = picture.shape[:2]
     if height != width or not 32 <= height <= 1024:
-        raise ValueError(f"The oracle reads square pictures of 32 to 1024 pixels, and this one is {width} x {height}.")
+        raise ValueError(f"The oracle reads square pictures of 32 to 1024 px, not {width} x {height}.")
     side = max((side for side in SIDES if side <= height), default=height)
     if side < height:
         picture = np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BOX))
@@ -90,19 +90,23 @@ def _split(piece, strength, smallest):
 
 @lru_cache(maxsize=512)
 def _bank(size, pixels, shift_x, shift_y, blur):
-    """Every look's template, padded and flat: float32 (looks, h * w) scaled to length 1, their lengths, (h, w)."""
-    inks = [np.pad(template(shape, size, texture, pixels, shift_x, shift_y)[0], PAD) for shape, texture in LOOKS]
-    if blur:
-        soft = [Image.fromarray((ink * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(blur)) for ink in inks]
-        inks = [np.asarray(image, np.float32) / 255 for image in soft]
+    """Every look's template, flat and scaled to length 1 (looks, h * w), the lengths, and (h, w)."""
+    inks = []
+    for shape, texture in LOOKS:
+        ink = np.pad(template(shape, size, texture, pixels, shift_x, shift_y)[0], PAD)
+        if blur:
+            soft = Image.fromarray((ink * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(blur))
+            ink = np.asarray(soft, np.float32) / 255
+        inks.append(ink)
     flat = np.stack([ink.ravel() for ink in inks])
     lengths = np.linalg.norm(flat, axis=1)
     return flat / lengths[:, None], lengths, inks[0].shape
 
 
 def _fit(difference, pixels, middle, size, blur, reach):
-    """The best (energy explained, look, color, x, y) near a middle (x, y); places in grid steps, color as difference
-    from the ground. `difference` has a margin of pixels // 4 + PAD all around, so that no window leaves it."""
+    """The best (energy explained, look, color, x, y) near a middle (x, y); places in grid steps, color as
+    difference from the ground. `difference` has a margin of pixels // 4 + PAD all around, so that no window
+    leaves it."""
     best = (-1.0,)
     half = round(SIZES[size] * GRID)
     for y in range(middle[1] - reach, middle[1] + reach + 1):
@@ -133,7 +137,9 @@ def _name(piece, difference, ground, grain):
     best = (-1.0,)
     for blur in BLURS:
         for size in sizes:
-            best = max(best, _fit(own, pixels, (x, y), size, blur, 2 if pixels >= 64 else 3) + (size,), key=_energy)
+            fit = _fit(own, pixels, (x, y), size, blur, 2 if pixels >= 64 else 3)
+            if fit[0] > best[0]:
+                best = (*fit, size)
         if best[0] > SHARP * energy:
             break
     if best[0] > GOOD * energy:
@@ -141,13 +147,9 @@ def _name(piece, difference, ground, grain):
         shape, texture = LOOKS[look]
     else:
         shape = texture = UNKNOWN
-        color = np.median(difference[piece], 0)
+        color = np.median(difference[piece & (strength >= np.percentile(strength[piece], 75))], 0)
         size = min(SIZES, key=lambda name: abs(SIZES[name] * GRID + 1 - half))
     return Object(shape, _color(ground + color), size, texture, *(min(max(at / GRID, 0), 1) for at in (x, y)))
-
-
-def _energy(fit):
-    return fit[0]
 
 
 def _color(rgb):
@@ -166,14 +168,14 @@ def _marked(difference, grain):
 
 
 def read(picture):
-    """The scene that a picture shows: a PIL image (RGB, square, 32 to 1024 px) or a uint8 array (size, size, 3).
-    A list of pictures gives a list of scenes.
+    """The scene that a picture shows: a PIL image (RGB, square, 32 to 1024 px) or a uint8 array (size, size,
+    3). A list of pictures gives a list of scenes.
 
-    Exact, to the step of the grid, for what `scene.image(size)` draws; attributes exact and places within a pixel at
-    64 px under Gaussian noise of sigma 8, a shift of any channel by 20, JPEG of quality 75, or a blur of sigma 1 px,
-    for 98 of 100 scenes of the rich spec or more. What cannot be named has shape, color or texture "unknown".
-    A picture takes milliseconds, but a second or two at a size below 64 px that is no multiple of 8.
-    Raises ValueError for a picture of another mode, shape or size.
+    Exact, to the step of the grid, for what `scene.image(size)` draws; attributes exact and places within a
+    pixel at 64 px under Gaussian noise of sigma 8, a shift of any channel by 20, JPEG of quality 75, or a
+    blur of sigma 1 px, for 98 of 100 scenes of the rich spec or more. What cannot be named has shape, color
+    or texture "unknown". A picture takes milliseconds, but a second or two at a size below 64 px that is no
+    multiple of 8. Raises ValueError for a picture of another mode, shape or size.
     """
     if isinstance(picture, (list, tuple)):
         return [read(one) for one in picture]

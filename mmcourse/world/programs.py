@@ -1,4 +1,4 @@
-"""Functional programs over a scene, as in CLEVR (Johnson et al. 2017): the one meaning behind sentences and questions.
+"""Functional programs over a scene, as in CLEVR (Johnson et al. 2017): what sentences and questions mean.
 
 A program is nested tuples of plain data. These give a set of objects:
 
@@ -37,8 +37,8 @@ class NotUnique(ValueError):
 def relations(a, b):
     """The relations in which object a stands to object b, by GenEval's published rule (Ghosh et al. 2023).
 
-    Per axis, offset = max(|delta| - 0.1 * (side of a's box + side of b's box), 0) with delta's sign, divided by the
-    distance of the centres; the relation holds if that is over 0.5. Up to two hold at once; none for equal centres.
+    Per axis, offset = max(|delta| - 0.1 * (side of a's box + side of b's box), 0) with delta's sign, over the
+    distance of the centres; the relation holds if that is over 0.5. Two may hold at once, or none.
     """
     dx, dy = a.x - b.x, a.y - b.y
     slack = MARGIN * 2 * (SIZES[a.size] + SIZES[b.size])
@@ -54,7 +54,7 @@ def relations(a, b):
 class Facts:
     """What programs ask of a scene, as bit masks: bit i stands for object i.
 
-    all: every object; words: {word: objects with it}; relate: {relation: [objects in that relation to object i]}.
+    all: every object; words: {word: its objects}; relate: {relation: [the objects in it to object i]}.
     """
 
     def __init__(self, scene):
@@ -107,7 +107,7 @@ def objects(program, known):
         case ("unique", inner):
             mask = objects(inner, known)
             if mask.bit_count() != 1:
-                raise NotUnique(f'"the" needs exactly one such object, and this scene has {mask.bit_count()}.')
+                raise NotUnique(f'"the" needs exactly one such object: this scene has {mask.bit_count()}.')
             return mask
     raise ValueError(f"{program!r} is not a program: see the list in mmcourse/world/programs.py.")
 
@@ -145,8 +145,8 @@ def _truth(program, known):
 def execute(program, scene):
     """Run a program on a scene.
 
-    Returns the answer as a string ("red", "3", "yes"), or for a program that ends in a set the indices of its objects.
-    Raises NotUnique (a ValueError) where "the ..." fits no object or several, ValueError for what is no program.
+    Returns the answer as a string ("red", "3", "yes"), or for a program that gives a set the indices of its
+    objects. Raises NotUnique where "the ..." does not fit exactly one, ValueError for what is no program.
     """
     known = facts(scene)
     match program:

@@ -1,9 +1,10 @@
-"""Questions about a scene with their answers and programs, in CLEVR's families (Johnson et al. 2017), balanced.
+"""Questions about a scene with answers and programs, in CLEVR's families (Johnson et al. 2017), balanced.
 
-Two rules keep a reader of the question alone at chance. What is asked for is a color, shape, size or texture only of
-an object found without naming it, so every value is as likely as another. And a question with yes or no is asked of a
-scene only if a question of the same build would have had the other answer; a coin says which of the two is asked.
-(Counting goes by the same rule over 0 to 3, except for the plain "count", which also asks of scenes with one object.)
+Two rules keep a reader of the question alone at chance. What is asked for is a color, shape, size or texture
+only of an object found without naming it, so every value is as likely as another. And a question with yes or
+no is asked of a scene only if a question of the same build would have had the other answer; a coin says which
+of the two is asked. (Counting goes by the same rule over 0 to 3, except for the plain "count", which also
+asks of scenes with one object.)
 """
 
 from dataclasses import dataclass
@@ -16,10 +17,10 @@ from mmcourse.world.scene import ATTRIBUTES, as_random, as_spec, known
 
 _NAMES = tuple(ATTRIBUTES)
 _QUERIES = ("query", "relate", "and", "same", "two_hop", "three_hop")
-STANDARD_KINDS = ("query_color", "query_shape", "query_size", "exist", "count", "relate_color", "relate_shape",
-                  "relate_size", "compare_color", "compare_shape", "compare_size", "compare_number")
-KINDS = tuple(f"{family}_{name}" for family in (*_QUERIES, "compare") for name in _NAMES) + (
-    "compare_number", "exist", "exist_relate", "exist_same", "count", "count_relate", "count_or", "count_same")
+STANDARD_KINDS = ("query_color", "query_shape", "query_size", "relate_color", "relate_shape", "relate_size",
+                  "exist", "count", "compare_color", "compare_shape", "compare_size", "compare_number")
+KINDS = (*(f"{family}_{name}" for family in (*_QUERIES, "compare") for name in _NAMES), "compare_number",
+         "exist", "exist_relate", "exist_same", "count", "count_relate", "count_or", "count_same")
 _BUILD = {kind: (family, _NAMES.index(name)) if name in _NAMES else (kind, None)
           for kind in KINDS for family, _, name in [kind.rpartition("_")]}
 TRIES = 12  # random programs tried for one question before another kind takes its turn
@@ -27,7 +28,7 @@ TRIES = 12  # random programs tried for one question before another kind takes i
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`text` ends with a question mark, `answer` is a string, `kind` one of KINDS, `program` as in `world.execute`."""
+    """`text` ends with "?", `answer` is a string, `kind` one of KINDS, `program` for `world.execute`."""
     text: str
     answer: str
     kind: str
@@ -48,7 +49,7 @@ def answers(kind, spec="standard"):
 
 @lru_cache(maxsize=8192)
 def _descriptions(look):
-    """The words of an object for every choice of attributes: 16 tuples, bit k of the index names attribute k."""
+    """The words of an object for all 16 choices of attributes: bit k of the index is attribute k."""
     return tuple(tuple(word for k, word in enumerate(look) if choice >> k & 1) for choice in range(16))
 
 
@@ -74,8 +75,8 @@ def _anchors(program):
 def _settled(program, values=()):
     """Does the text alone settle what is asked of a set beside anchors?
 
-    "the red circle" is the only one, so there is no other red circle, and a circle beside it is (values: the colors)
-    not red.
+    "the red circle" is the only one, so there is no other red circle, and (values: the colors) a circle
+    beside it is not red.
     """
     if program[0] == "unique":
         program = program[1]
@@ -88,7 +89,7 @@ def _settled(program, values=()):
 
 
 class _Asker:
-    """Builds programs about one scene. A method per family returns (program, answer), or None where it cannot."""
+    """Builds programs about one scene. A method per family, which may return None: try again."""
 
     def __init__(self, scene, spec, random):
         self.scene, self.spec, self.random = scene, spec, random
@@ -112,7 +113,7 @@ class _Asker:
         return values[int(self.random() * len(values))]
 
     def the(self, i, without=0):
-        """A program for object i by words that fit nothing else and leave out the attributes in `without`; or None."""
+        """A program for object i by words that fit nothing else, without some attributes (bits), or None."""
         choices = self.single[i]
         if without:
             choices = [c for c in choices if not c & without]
@@ -120,8 +121,8 @@ class _Asker:
             return ("unique", _filter(self.described[i][self.pick(choices)]))
 
     def related(self, i, inner, within, without=0):
-        """A program for object i as the only one of set `inner` (mask `within`) with some words, which fit others of
-        the scene too, so that `inner` is needed; or None."""
+        """A program for object i by words that fit only it within a set (`inner`, its mask `within`) and
+        others outside of it, so that the set is needed; or None."""
         fits = []
         for c in self.choices:
             if not c & without:
@@ -139,7 +140,7 @@ class _Asker:
         return program and (program, i)
 
     def hop(self, hops, without=0):
-        """A chain of relations through different objects, each needed: (program, index of the last, mask of all)."""
+        """Relations through different objects, each needed: (program, index of the last, mask of all)."""
         if not hops:
             i = int(self.random() * self.n)
             program = self.the(i, without)
@@ -166,7 +167,7 @@ class _Asker:
         return self.hop(3, 1 << k)
 
     def both(self, k):
-        """The object that stands in one relation to a and in another to b, where neither alone would find it."""
+        """An object by its relations to two others, of which neither alone would find it."""
         i, *anchors = (int(self.random() * self.n) for _ in range(3))
         inner, within = ["and"], []
         for at in set(anchors):
@@ -267,7 +268,7 @@ class _Asker:
     # the answer is a number
 
     def count(self):
-        """From the largest number of alike objects down, a coin says whether to ask for it: 4 is rarer than 1."""
+        """From the largest number of alike objects down a coin says whether to ask for it, as 4 is rare."""
         if self.counts is None:
             self.counts = {}
             for words, mask in self.masks.items():
@@ -281,7 +282,7 @@ class _Asker:
                 return ("count", _filter(words))
 
     def counted(self, build):
-        """build() until each of 0, 1, 2, 3 was counted, and then one of the four; None if one does not come up."""
+        """build() until each of 0, 1, 2, 3 was counted, then one of the four; None if one is missing."""
         found = {}
         for _ in range(10 * TRIES):
             program = build()
@@ -336,9 +337,9 @@ class NothingToAsk(ValueError):
 def questions(scene, n=8, seed=0, kinds=None, spec="standard"):
     """n questions about a scene as a list of `Question`, a pure function of scene, seed, kinds and spec.
 
-    `kinds` are the kinds to mix evenly (default STANDARD_KINDS; all are in KINDS), as far as the scene has something
-    to ask of each. `spec` says which words may come up that are not in the scene. Raises ValueError for a kind that
-    is none and an empty scene, NothingToAsk (a ValueError) for a scene of which none of the kinds can be asked.
+    `kinds` (of KINDS) are mixed evenly as far as the scene has something to ask of each; None means
+    STANDARD_KINDS. `spec` says which words may come up that are not in the scene. Raises ValueError for an
+    unknown kind and an empty scene, NothingToAsk (a ValueError) where the scene gives too little.
     """
     kinds = STANDARD_KINDS if kinds is None else (kinds,) if isinstance(kinds, str) else tuple(kinds)
     for kind in kinds:

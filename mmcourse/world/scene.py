@@ -9,8 +9,8 @@ GRID = 128  # positions are multiples of 1/128 of the canvas: half a pixel at 64
 UNKNOWN = "unknown"  # what the oracle calls a shape, color or texture that it cannot name
 
 SHAPES = ("circle", "square", "triangle", "star", "cross", "diamond", "heart", "crown")
-# Okabe and Ito's palette (2008), moved until the closest two colors of all eight and white are 26 apart in CIELAB for
-# normal, protan, deutan and tritan eyes alike (Machado et al. 2009); in the original they are 16 apart.
+# Okabe and Ito's palette (2008), moved until the closest two of the eight and white are 26 apart in CIELAB
+# for normal, protan, deutan and tritan eyes alike (Machado et al. 2009). In the original they are 16 apart.
 COLORS = {
     "red": (188, 30, 30), "green": (12, 160, 94), "blue": (18, 92, 190), "yellow": (255, 220, 36),
     "pink": (212, 122, 166), "black": (20, 20, 20), "orange": (233, 124, 20), "cyan": (64, 212, 255),
@@ -33,8 +33,8 @@ def known(kind, value, values):
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """One object. (x, y) is the centre of its square box, x to the right, y down, canvas = 1; both are rounded to
-    multiples of 1/128. Raises ValueError for a word that is not of this world and a centre outside the canvas."""
+    """One object. (x, y) is the centre of its square box, x to the right, y down, canvas = 1, both rounded to
+    multiples of 1/128. Raises ValueError for an unknown word and for a centre outside of the canvas."""
     shape: str
     color: str
     size: str = "large"
@@ -50,7 +50,7 @@ class Object:
         for name in ("x", "y"):
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) and 0 <= value <= 1):
-                raise ValueError(f"{name} = {value!r} is outside of the canvas: positions are numbers from 0 to 1.")
+                raise ValueError(f"{name} = {value!r} is outside of the canvas: give a number from 0 to 1.")
             object.__setattr__(self, name, round(value * GRID) / GRID)
 
     def __str__(self):
@@ -66,9 +66,9 @@ class Object:
 
 @dataclass(frozen=True)
 class Scene:
-    """Objects on a ground, in reading order (by y, then x). Two scenes are equal if they show the same objects on the
-    same ground; `noise` (sigma of the picture's Gaussian noise, 0 to 255) is the camera's and does not count.
-    `len(scene)`, `scene[0]` and `for thing in scene` give the objects."""
+    """Objects on a ground, in reading order (by y, then x). Two scenes are equal if they show the same
+    objects on the same ground; `noise` (sigma of the picture's Gaussian noise, 0 to 255) is the camera's and
+    does not count. `len(scene)`, `scene[0]` and `for thing in scene` give the objects."""
     objects: tuple
     background: str = "white"
     noise: float = field(default=0.0, compare=False)
@@ -118,9 +118,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class Spec:
-    """What scenes may hold. `objects` (fewest, most); the words to draw from; `forbidden` (shape, color) pairs that
-    never appear (the compositional split); `repeat`, the chance that an object copies the shape of an earlier one, and,
-    independently, the color, so that there is something to count; ground and noise as in `Scene`."""
+    """What scenes may hold: `objects`, fewest and most; the words to draw from; `forbidden`, (shape, color)
+    pairs that never appear (for compositional splits); `repeat`, the chance that an object copies the shape
+    of an earlier one and, independently, a color, so that there is something to count; ground and noise as
+    in `Scene`. Raises ValueError for what cannot be."""
     objects: tuple = (1, 5)
     shapes: tuple = SHAPES[:4]
     colors: tuple = tuple(COLORS)[:6]
@@ -132,14 +133,14 @@ class Spec:
     noise: float = 0.0
 
     def __post_init__(self):
-        for name, values in (("shapes", SHAPES), ("colors", COLORS), ("sizes", SIZES), ("textures", TEXTURES)):
-            words = getattr(self, name)
+        for name, values in ATTRIBUTES.items():
+            words = self.words(name)
             if isinstance(words, str) or not words:
-                raise ValueError(f"Spec.{name} is a tuple of at least one word, like {tuple(values)[:2]}.")
-            object.__setattr__(self, name, tuple(known(name[:-1], word, values) for word in words))
+                raise ValueError(f"Spec.{name}s is a tuple of at least one word, like {values[:2]}.")
+            object.__setattr__(self, name + "s", tuple(known(name, word, values) for word in words))
         fewest, most = self.objects
         if not 1 <= fewest <= most:
-            raise ValueError(f"Spec.objects is (fewest, most) with 1 <= fewest <= most, and not {self.objects!r}.")
+            raise ValueError(f"Spec.objects is (fewest, most), 1 <= fewest <= most, not {self.objects!r}.")
         if not 0 <= self.repeat <= 1:
             raise ValueError(f"Spec.repeat is a chance from 0 to 1, and not {self.repeat!r}.")
         object.__setattr__(self, "forbidden", frozenset(map(tuple, self.forbidden)))
@@ -183,7 +184,7 @@ def as_seed(seed):
 
 
 def as_random(scene, seed):
-    """A random.Random for a scene and a seed, the same on every machine, another one for another arrangement."""
+    """A random.Random for where a scene's objects are and a seed, the same on every machine."""
     key = as_seed(seed)
     for thing in scene:
         key = (key * 1_000_003 + int(thing.x * GRID) * 129 + int(thing.y * GRID)) % (2 ** 61 - 1)
@@ -193,8 +194,8 @@ def as_random(scene, seed):
 def sample(seed, spec="standard"):
     """The scene of a seed: a pure function of seed and spec (a `Spec` or a name in `SPECS`).
 
-    Shapes, sizes and textures are uniform, colors too where no pair is forbidden, positions uniform over what is free.
-    Raises ValueError for a bad seed and for a spec whose objects do not fit on the canvas.
+    Shapes, sizes and textures are uniform, colors too where no pair is forbidden, positions uniform over what
+    is free. Raises ValueError for a bad seed and for a spec whose objects do not fit on the canvas.
     """
     spec = as_spec(spec)
     random = Random(as_seed(seed)).random  # .random() is the same on every machine and Python
@@ -217,7 +218,7 @@ def sample(seed, spec="standard"):
 
 
 def _places(halves, random):
-    """Centres (grid steps) for boxes of these half sides, by rejection: uniform, apart by GAP, inside by EDGE."""
+    """Centres (grid steps) for boxes of these half sides, uniform by rejection, at least GAP apart."""
     for _ in range(100):
         places = []
         for half in halves:
@@ -236,4 +237,4 @@ def _places(halves, random):
                 break
         else:
             return places
-    raise ValueError(f"{len(halves)} objects of these sizes do not fit on the canvas: ask for fewer or smaller ones.")
+    raise ValueError(f"{len(halves)} objects of these sizes do not fit on the canvas: ask for fewer.")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 
 from mmcourse.world.captions import captions
-from mmcourse.world.language import NUMBERS, refine, satisfies, say_with
+from mmcourse.world.language import refine, satisfies, say_with
 from mmcourse.world.oracle import read
 from mmcourse.world.programs import RELATIONS
 from mmcourse.world.scene import Scene, as_seed, as_spec, known, sample
@@ -21,9 +21,9 @@ class Prompt:
 
 
 def prompts(category, n, seed=0, spec="standard"):
-    """n prompts of one of CATEGORIES, as a list of `Prompt`; all their words and pairs are ones the spec allows.
+    """n prompts of one of CATEGORIES, as a list of `Prompt`, with words and pairs that the spec allows.
 
-    "everything" describes each object of a scene of two or three by all its attributes, and where two of them are.
+    "everything" tells all attributes of the two or three objects of a scene, and a relation between two.
     """
     known("category", category, CATEGORIES)
     spec = as_spec(spec)
@@ -42,9 +42,9 @@ def prompts(category, n, seed=0, spec="standard"):
         colored = category in ("color", "attribute binding")
         first = noun(color=colored)
         second = noun(color=colored, besides=first[1])
-        program = {"count": ("number", 1 + index % 4, first),
-                   "position": ("exist", refine(first[1], ("relate", random.choice(RELATIONS), second))),
-                   "single object": ("exist", first), "color": ("exist", first)}.get(category, ("exist", first, second))
+        related = refine(first[1], ("relate", random.choice(RELATIONS), second))
+        program = {"single object": ("exist", first), "color": ("exist", first), "count": (
+            "number", 1 + index % 4, first), "position": ("exist", related)}.get(category, ("exist", first, second))
         return Prompt(say_with(program, random.random), category)
 
     return [prompt(index) for index in range(n)]
@@ -59,7 +59,7 @@ def right(prompt, picture):
 
 
 def score(asked, pictures):
-    """The share of right pictures per category, and their mean as "overall", as GenEval defines it: a dict."""
+    """{category: share of right pictures} and, as GenEval defines it, their mean as "overall"."""
     results = {}
     for prompt, picture in zip(asked, pictures, strict=True):
         results.setdefault(prompt.category, []).append(right(prompt, picture))

@@ -1,4 +1,4 @@
-"""Which seeds are for what, and data with one dial: unseen pairs, language priors, and what two modalities share."""
+"""Which seeds are for what, and data with dials: unseen pairs, language priors, what modalities share."""
 
 from dataclasses import dataclass, replace
 from itertools import product
@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 from mmcourse.world.programs import NotUnique, execute
 from mmcourse.world.questions import NothingToAsk, answers, questions
-from mmcourse.world.scene import ATTRIBUTES, SPECS, Object, Scene, Spec, as_random, as_seed, as_spec, known, sample
+from mmcourse.world.scene import (ATTRIBUTES, SPECS, Object, Scene, Spec, as_random, as_seed, as_spec, known,
+                                  sample)
 
 TRAINING = 2 ** 31  # training seeds lie below; named test lists from here on
 RESERVED = 2 ** 40  # seeds from here on are for outside checks: nothing is tuned on them
 
-# As CLEVR's CoGenT: circles come in three colors and squares in the other three, and in the test it is the other way.
+# As in CLEVR's CoGenT: circles have three of the colors, squares the others, and in the test vice versa.
 _WARM = ("red", "yellow", "pink")
 _COLD = ("green", "blue", "black")
 _SEEN = {("circle", color) for color in _COLD} | {("square", color) for color in _WARM}
@@ -39,9 +40,9 @@ SPLITS = {
     "test": _block(1, SPECS["standard"]),
     "crowded": _block(2, SPECS["crowded"]),  # more objects than in training
     "rich": _block(3, SPECS["rich"]),
-    "pairs-train": Split(range(TRAINING), _PAIRS_A),  # half the colors of circles and of squares are left out ...
+    "pairs-train": Split(range(TRAINING), _PAIRS_A),  # half the colors of circles and squares left out
     "pairs-test-seen": _block(4, _PAIRS_A),
-    "pairs-test-unseen": _block(5, _PAIRS_B),  # ... and here they see only those
+    "pairs-test-unseen": _block(5, _PAIRS_B),  # circles and squares in the other colors
 }
 
 
@@ -50,7 +51,7 @@ def split(name):
     return SPLITS[known("split", name, SPLITS)]
 
 
-# ---- language priors, as VQA v1 against VQA v2 (Goyal et al. 2017) ----------------------------------------------------
+# ---- language priors, as in VQA v1 against VQA v2 (Goyal et al. 2017)
 
 def favourite(question, spec="standard"):
     """The answer that a biased split prefers for questions of this kind with this last word."""
@@ -59,10 +60,11 @@ def favourite(question, spec="standard"):
 
 
 def biased_questions(scene, n, seed=0, dial=1.0, kinds=("query_color", "query_shape"), spec="standard"):
-    """Of n questions about a scene those that a biased split keeps: a reader of the text can guess their answers.
+    """Of n questions about a scene those that a biased split keeps, so that the text hints at the answer.
 
-    A question whose answer is not its `favourite` is kept with chance 1 - dial: dial 0 leaves the balanced questions,
-    dial 1 only favourites. With K answers the text alone is then right with chance 1 / (1 + (K - 1)(1 - dial)).
+    A question whose answer is not its `favourite` is kept with chance 1 - dial: dial 0 leaves the balanced
+    questions, dial 1 only favourites. Of K answers the favourite is then right with chance
+    1 / (1 + (K - 1)(1 - dial)).
     """
     if not 0 <= dial <= 1:
         raise ValueError(f"A dial goes from 0 to 1, and not to {dial!r}.")
@@ -75,7 +77,7 @@ def biased_questions(scene, n, seed=0, dial=1.0, kinds=("query_color", "query_sh
 
 
 def complement(scene, question, seed=0, spec="standard"):
-    """A scene in which the same question has another answer, one attribute of one object away; None if there is none.
+    """A scene in which the same question has another answer, one attribute of one object away, or None.
 
     Asked of both, the question says nothing about the answer: the complementary pairs of VQA v2.
     """
@@ -93,7 +95,7 @@ def complement(scene, question, seed=0, spec="standard"):
             continue
 
 
-# ---- redundancy, unique information, synergy between a picture and a sentence -----------------------------------------
+# ---- redundancy, unique information and synergy between a picture and a sentence
 
 _BITS = {"shape": ("circle", "square"), "color": ("red", "blue"), "size": ("small", "large")}
 
@@ -116,9 +118,10 @@ def _dials(redundancy, unique, synergy):
 def three_dials(n, seed=0, redundancy=0.0, unique=0.0, synergy=0.0):
     """n pairs of a picture and a sentence whose label three dials spread over the two, as a list of `Pair`.
 
-    Shape tells the label in both, the same in both (redundancy); color tells it in the picture alone, the sentence's
-    is chance (unique); size tells it only by whether the two agree (synergy, XOR). A dial d makes its sign right with
-    chance (1 + d) / 2, independently of the others. `three_dials_best` gives the best accuracy that is possible.
+    Shape tells the label in both, the same in both (redundancy); color tells it in the picture alone, the
+    sentence's is chance (unique); size tells it only by whether the two agree (synergy, XOR). A dial d makes
+    its sign right with chance (1 + d) / 2, independently of the others. `three_dials_best` gives the best
+    accuracy that is possible.
     """
     chances = _dials(redundancy, unique, synergy)
     random = Random(as_seed(seed)).random
@@ -135,7 +138,7 @@ def three_dials(n, seed=0, redundancy=0.0, unique=0.0, synergy=0.0):
 
 
 def three_dials_best(redundancy=0.0, unique=0.0, synergy=0.0):
-    """The best accuracy possible on `three_dials`, in closed form: {"picture": ..., "sentence": ..., "both": ...}.
+    """The best accuracy possible on `three_dials` from the "picture", the "sentence" and "both": a dict.
 
     The signs are independent given the label, so the best guess of k signs is right with chance
     (sum over their 2^k outcomes of the larger of P(outcome | 1) and P(outcome | 0)) / 2.

@@ -173,6 +173,8 @@ def watch(frames):
                 tracks.append([None] * time + [thing])
         for track in tracks:
             track.extend([None] * (time + 1 - len(track)))
+    if not tracks:
+        raise ValueError("No object is seen in these frames: watch the pictures of a film, film.frames().")
     return Film(tracks, scenes[0].background)
 
 

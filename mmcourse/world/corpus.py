@@ -1,0 +1,366 @@
+"""Texts of the world whose probability is known exactly: descriptions, dialogues, stories and little sums.
+
+The grammar is a program that makes choices. Run with a random Teller it tells a text, and the chances of its choices
+multiply to the text's probability. Run with a Reader it follows a given text, tries every choice that fits, and adds
+up: the exact probability of any text, zero if it is not in the grammar. Same code, so the two cannot disagree.
+
+    corpus.tell(7)                      # Text("7 + 12 = 19.", kind="sum", log_prob=-7.2...)
+    corpus.log_prob("7 + 12 = 19.")     # -7.2...; -inf for "7 + 12 = 20."
+    corpus.following("the picture shows a small red")      # {"circle": 0.16, ...}: the true next word
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import accumulate, combinations
+from random import Random
+
+from mmcourse.world.language import NUMBERS, PHRASES, PLURAL
+from mmcourse.world.scene import SPECS, as_seed
+
+COLORS, SHAPES = SPECS["standard"].colors, SPECS["standard"].shapes
+NAMES = ("ada", "ben", "ida", "leo", "max", "mia", "tom", "zoe")
+END = "<end>"                                                     # what `following` calls the end of a text
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text of the corpus, its kind (one of KINDS), and the natural logarithm of its exact probability."""
+    text: str
+    kind: str
+    log_prob: float
+
+
+# ---- tellers: they make the grammar's choices -----------------------------------------------------------------------
+
+class Teller:
+    """Makes every choice at random; `text` is what was said, `log_prob` the logarithm of the chance of the choices."""
+
+    def __init__(self, random):
+        self.random, self.text, self.log_prob = random, "", 0.0
+
+    def choose(self, options, weights=None):
+        """One of the options, silently."""
+        return self._take(options, weights, [None] * len(options))
+
+    def pick(self, options, weights=None, words=str):
+        """One of the options, said aloud as words(option)."""
+        said = [words(option) for option in options]
+        chosen = self._take(options, weights, said)
+        self.say(words(chosen))
+        return chosen
+
+    def say(self, words):
+        self.text = self.joined(words)
+
+    def joined(self, words):
+        return self.text + words if not self.text or words[:1] in ("", ".", ",", "?") else f"{self.text} {words}"
+
+    def _take(self, options, weights, said):
+        sums = list(accumulate(weights or [1] * len(options)))
+        mark = self.random() * sums[-1]
+        return self._settle(options, sums, next(i for i, level in enumerate(sums) if mark < level))
+
+    def _settle(self, options, sums, i):
+        self.log_prob += math.log((sums[i] - (sums[i - 1] if i else 0)) / sums[-1])
+        return options[i]
+
+
+class Stuck(Exception):
+    """The choices made so far do not lead to the text."""
+
+
+class Reader(Teller):
+    """Makes the choices of `path`, then the first that fits `target`; all others that fit go onto the list `todo`."""
+
+    def __init__(self, target, path, todo):
+        super().__init__(None)
+        self.target, self.path, self.todo, self.made = target, path, todo, []
+
+    def fits(self, text):
+        return self.target.startswith(text)
+
+    def say(self, words):
+        super().say(words)
+        if not self.fits(self.text):
+            raise Stuck
+
+    def _take(self, options, weights, said):
+        fitting = [i for i, words in enumerate(said) if words is None or self.fits(self.joined(words))]
+        if not fitting:
+            raise Stuck
+        if len(self.made) < len(self.path):
+            i = self.path[len(self.made)]
+        else:
+            i = fitting[0]
+            self.todo += [[*self.made, other] for other in fitting[1:]]
+        self.made.append(i)
+        return self._settle(options, list(accumulate(weights or [1] * len(options))), i)
+
+
+class Guesser(Reader):
+    """A Reader that may go beyond its target, and stops there."""
+
+    def fits(self, text):
+        return self.target.startswith(text) or text.startswith(self.target)
+
+    def say(self, words):
+        super().say(words)
+        if len(self.text) > len(self.target):
+            raise StopIteration
+
+
+def tell(seed, kind=None):
+    """The Text of a seed, a pure function of it; of one kind of KINDS, or of all."""
+    teller = Teller(Random(as_seed(seed)).random)
+    kind = document(teller) if kind is None else document(teller, [kind])
+    return Text(teller.text, kind, teller.log_prob)
+
+
+def log_prob(text):
+    """The exact log-probability of a text under the corpus, in nats; -inf if it is not in the grammar."""
+    total, todo = 0.0, [[]]
+    while todo:
+        reader = Reader(text, todo.pop(), todo)
+        try:
+            document(reader)
+        except Stuck:
+            continue
+        if reader.text == text:
+            total += math.exp(reader.log_prob)
+    return math.log(total) if total else -math.inf
+
+
+def following(prefix):
+    """The true distribution of the next word after whole words: {word: probability}, `END` where a text may end.
+    Raises ValueError if no text of the corpus starts so."""
+    found, todo = {}, [[]]
+    while todo:
+        reader = Guesser(prefix, todo.pop(), todo)
+        try:
+            document(reader)
+        except Stuck:
+            continue
+        except StopIteration:
+            pass
+        rest = reader.text[len(prefix):]
+        if not rest or rest[0] in " .,?" or not prefix:             # else the prefix ends inside a word
+            word = rest.lstrip(" ").split(" ")[0] or END
+            found[word] = found.get(word, 0.0) + math.exp(reader.log_prob)
+    if not found:
+        raise ValueError(f"No text of the corpus starts with {prefix!r}.")
+    total = sum(found.values())
+    return {word: found[word] / total for word in sorted(found, key=found.get, reverse=True)}
+
+
+# ---- the grammar ----------------------------------------------------------------------------------------------------
+
+def document(t, kinds=None):
+    """One text. Returns its kind."""
+    kind = t.choose(kinds or list(KINDS), [1] if kinds else [CHANCES[kind] for kind in KINDS])
+    KINDS[kind](t)
+    return kind
+
+
+def adjectives(t):
+    t.pick(("", "small", "large", "little", "big"), (8, 3, 3, 1, 1))
+    t.pick(("", *COLORS), (4, *[2] * len(COLORS)))
+
+
+def a_noun(t):
+    if t.pick(("a", "an"), (24, 1)) == "an":
+        t.say("object")
+    else:
+        adjectives(t)
+        t.pick((*SHAPES, "thing"), (*[4] * len(SHAPES), 2))
+
+
+def the_noun(t):
+    t.say("the")
+    adjectives(t)
+    t.pick((*SHAPES, "thing"), (*[4] * len(SHAPES), 2))
+
+
+def nouns(t):
+    adjectives(t)
+    t.pick((*[PLURAL[shape] for shape in SHAPES], "things"), (*[4] * len(SHAPES), 2))
+
+
+def some(t):
+    """"a red circle" or "two red circles"."""
+    if t.choose((True, False), (2, 1)):
+        a_noun(t)
+    else:
+        t.pick(NUMBERS[2:5])
+        nouns(t)
+
+
+def listing(t):
+    opening = t.pick(("", "there is", "there are", "the picture shows"), (2, 1, 1, 2))
+    if opening == "there is":
+        a_noun(t)
+    elif opening == "there are":
+        t.pick(NUMBERS[2:5])
+        nouns(t)
+    else:
+        some(t)
+    match t.pick((".", "and", ","), (2, 2, 1)):
+        case "and":
+            some(t)
+            t.say(".")
+        case ",":
+            some(t)
+            t.say("and")
+            some(t)
+            t.say(".")
+
+
+def relation(t):
+    t.pick([way for ways in PHRASES.values() for way in ways], (7, 3) * len(PHRASES))
+
+
+def placing(t):
+    form = t.choose(("plain", "is", "front"), (2, 2, 1))
+    if form == "plain":
+        a_noun(t)
+        relation(t)
+        a_noun(t)
+    elif form == "is":
+        the_noun(t)
+        t.say("is")
+        relation(t)
+        the_noun(t)
+    else:
+        relation(t)
+        a_noun(t)
+        t.say("there is")
+        a_noun(t)
+    t.say(".")
+
+
+def naming(t):
+    t.say("the")
+    t.pick(("", "small", "large"), (2, 1, 1))
+    if t.choose(("color", "shape")) == "color":
+        t.pick(SHAPES)
+        t.say("is")
+        t.pick(COLORS)
+    else:
+        t.pick(COLORS)
+        t.say("thing is a")
+        t.pick(SHAPES)
+    t.say(".")
+
+
+def denial(t):
+    if t.pick(("there is no", "there are no"), (2, 1)) == "there is no":
+        adjectives(t)
+        t.pick(SHAPES)
+    else:
+        nouns(t)
+    t.say(".")
+
+
+def description(t):
+    """One or two sentences about a picture nobody has drawn: all of them are read by `world.parse`."""
+    for _ in range(t.choose((1, 2), (2, 1))):
+        t.choose((listing, placing, naming, denial), (4, 3, 2, 1))(t)
+
+
+def dialogue(t):
+    """All that a picture shows, then one to three questions about it with their answers."""
+    t.say("the picture shows")
+    groups = {}                                                     # (size, color, shape) -> how many
+    for place in range(t.choose((2, 3))):
+        if place:
+            t.say("and")
+        number = t.pick((1, 2, 3), (3, 1, 1), lambda n: "a" if n == 1 else NUMBERS[n])
+        size, color = t.pick(("small", "large")), t.pick(COLORS)
+        free = [shape for shape in SHAPES if (size, color, shape) not in groups]
+        shape = t.pick(free, words=lambda shape: shape if number == 1 else PLURAL[shape])
+        groups[size, color, shape] = number
+    t.say(".")
+    for _ in range(t.choose((1, 2, 3))):
+        question(t, groups)
+
+
+def question(t, groups):
+    counts, owners = {}, {}                            # words -> how many things have them all, and of which groups
+    for look, number in groups.items():
+        for words in (part for n in (1, 2) for part in combinations(look, n)):
+            counts[words] = counts.get(words, 0) + number
+            owners[words] = look
+    asks = [(what, words) for words in sorted(counts) if counts[words] == 1 for what in range(3)
+            if owners[words][what] not in words]
+    match t.pick(("how many", "is there a", *["what"] * bool(asks)), (3, 2, *[4] * bool(asks))):
+        case "how many":
+            words = t.pick(sorted(counts), words=lambda words: phrase(words, plural=True))
+            t.say("are there?")
+            t.say(f"{counts[words]}.")
+        case "is there a":
+            words = t.pick([(color, shape) for color in COLORS for shape in SHAPES],
+                           [12 if pair in counts else 1 for pair in ((c, s) for c in COLORS for s in SHAPES)],
+                           words=phrase)
+            t.say("?")
+            t.say("yes." if words in counts else "no.")
+        case "what":
+            def spoken(ask):
+                return f"{('size', 'color', 'shape')[ask[0]]} is the {phrase(ask[1])}?"
+            what, words = t.pick(asks, words=spoken)
+            t.say(f"{owners[words][what]}.")
+
+
+def phrase(words, plural=False):
+    """("small", "red") -> "small red thing"."""
+    head = words[-1] if words[-1] in SHAPES else "thing"
+    front = words[:-1] if head == words[-1] else words
+    return " ".join((*front, (PLURAL | {"thing": "things"})[head] if plural else head))
+
+
+def story(t):
+    """Somebody lacks something and finds it; who it was and what was wrong must be kept to the end."""
+    t.say("once there was a")
+    t.pick(("small", "large"))
+    color, shape = t.pick(COLORS), t.pick(SHAPES)
+    t.say("called")
+    name = t.pick(NAMES)
+    t.say(".")
+    mood = t.pick(("lonely", "hungry", "tired", "curious"), words=lambda mood: f"{name} was {mood}.")
+    t.say(f"{name} went")
+    t.pick(("left", "right", "up", "down"))
+    match mood:
+        case "lonely":
+            t.say("and met a")
+            t.pick(COLORS), t.pick(SHAPES)
+            t.say("called")
+            friend = t.pick([other for other in NAMES if other != name])
+            t.say(".")
+            t.pick(("played all day.", "sang a song."), words=lambda end: f"{name} and {friend} {end}")
+        case "hungry":
+            food = t.pick(("an apple", "a cake", "a pear"), words=lambda food: f"and found {food}.")
+            t.say(f"{name} ate the {food.split()[1]}.")
+        case "tired":
+            t.say("and lay down")
+            t.pick(("under", "behind", "on"))
+            t.say("a")
+            t.pick(COLORS), t.pick(SHAPES)
+            t.say(".")
+            t.say(f"{name} slept all night.")
+        case "curious":
+            t.say("and looked")
+            t.pick(("under", "behind", "into"))
+            t.say("a box.")
+            thing = t.pick(("key", "map", "shell"), words=lambda thing: f"there was a {thing} in the box.")
+            t.say(f"{name} took the {thing}.")
+    t.say(f"the {color} {shape} was not {mood} any more.")
+
+
+def sums(t):
+    """One to three sums of numbers up to 20."""
+    for _ in range(t.choose((1, 2, 3))):
+        a, sign = t.pick(range(21)), t.pick(("+", "-"))
+        b = t.pick(range(21 if sign == "+" else a + 1))
+        t.say(f"= {a + b if sign == '+' else a - b}.")
+
+
+KINDS = {"description": description, "dialogue": dialogue, "story": story, "sum": sums}
+CHANCES = {"description": 0.3, "dialogue": 0.3, "story": 0.2, "sum": 0.2}
