@@ -1,4 +1,4 @@
-"""The learner's way in a real browser: `mmcourse lab`, lesson 11, run all cells, move a slider by keyboard."""
+"""The learner's way in a real browser: `mmcourse lab`, lesson 11, run it, move a slider by keyboard."""
 
 import shutil
 
@@ -7,15 +7,15 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 LESSON = "11_attention"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+         "--disable-background-networking", "--disable-component-update"]
 
 
 @pytest.fixture
 def page():
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
     program = next(filter(None, map(shutil.which, names)), None)
-    assert program, "This test needs a browser: install Chromium (Debian: apt-get install chromium) or Chrome."
+    assert program, "This test needs a browser: install Chromium (Debian: apt install chromium) or Chrome."
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
@@ -33,9 +33,9 @@ def checkout(tmp_path, monkeypatch):
     shutil.copytree(minicourse.CHECKOUT / "notebooks", tmp_path / "notebooks")
     (tmp_path / "data").symlink_to(minicourse.CHECKOUT / "data")
     settings = tmp_path / "home/config/lab/user-settings/@jupyterlab/notebook-extension"
-    settings.mkdir(parents=True)                                   # cells out of sight shall be in the page too
+    settings.mkdir(parents=True)                              # cells out of sight shall be in the page too
     (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")                     # other tests may be at work on the same cores
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")                # other tests may be at work on the same cores
     return tmp_path
 
 
@@ -53,7 +53,7 @@ def test_run_lesson_11_and_move_a_slider(checkout, page):
 
 
 def _run_all(page):
-    """Run every cell and wait for the last. A cell that fails stops the run and leaves empty prompts behind it."""
+    """Run all cells and wait for the last. One that fails stops the run and leaves empty prompts behind it."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(node => node.textContent)"
@@ -62,7 +62,7 @@ def _run_all(page):
     failures = page.get_by_text("Traceback (most recent call last)").all_inner_texts()
     assert failures == []
     for number, prompt in enumerate(page.evaluate(prompts), 1):
-        assert prompt in (f"[{number}]:", ""), f"code cell {number} did not run"       # "": its input is folded
+        assert prompt in (f"[{number}]:", ""), f"code cell {number} did not run"    # "": its input is folded
 
 
 def _save(page, path):

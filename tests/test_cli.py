@@ -59,7 +59,8 @@ def test_ctrl_c_is_130_without_a_word(monkeypatch, capsys):
     (["slides", "1", "11"], "authoring.slides.export", (([1, 11], None), {})),
     (["slides", "all", "--output", "x"], "authoring.slides.export", (("all", "x"), {})),
     (["build"], "authoring.build.build", (([],), {"check": False, "repo": None})),
-    (["build", "1", "--check", "--repo", "a/b"], "authoring.build.build", (([1],), {"check": True, "repo": "a/b"})),
+    (["build", "1", "--check", "--repo", "a/b"], "authoring.build.build",
+     (([1],), {"check": True, "repo": "a/b"})),
 ])
 def test_commands_reach_their_rooms(arguments, called, wanted, monkeypatch):
     calls = []

@@ -1,4 +1,4 @@
-"""The desk: my_work/ is the learner's, JupyterLab opens at the right lesson, progress is kept, doctor helps."""
+"""The desk: my_work/ is the learner's, JupyterLab opens the right lesson, progress stays, doctor helps."""
 
 import importlib.util
 import json
@@ -73,7 +73,7 @@ def test_a_newer_version_is_announced_and_does_not_replace_mine(course, capsys):
 
 def test_a_copy_that_fails_half_way_leaves_nothing(course):
     """As on a full disk: no half notebook stays behind that would never be replaced."""
-    run = _with_small_files(course, "from mmcourse import workspace; workspace.copy_exercises()")
+    run = _with_small_files(course, "mmcourse.workspace.copy_exercises()")
     assert "cannot be written (File too large)" in run.stderr
     assert list((course / "my_work").iterdir()) == []
 
@@ -84,7 +84,8 @@ def test_a_read_only_folder_is_one_sentence(tmp_path):
     (tmp_path / "my_work").chmod(0o555)
     run = minicourse.run(tmp_path, "lab", "--no-browser", prefix=minicourse.unprivileged())
     assert (run.returncode, run.stdout) == (2, "")
-    assert "my_work cannot be written (Permission denied): clone" in run.stderr and run.stderr.count("\n") == 1
+    assert "my_work cannot be written (Permission denied): clone" in run.stderr
+    assert run.stderr.count("\n") == 1
     assert list((tmp_path / "my_work").iterdir()) == []
 
 
@@ -255,7 +256,7 @@ def test_a_full_disk_and_a_locked_folder_cost_a_sentence_not_the_check(course):
     progress.record("11.1", 2)
     path = course / "my_work" / "progress.json"
     before = path.read_bytes()
-    run = _with_small_files(course, "from mmcourse import progress; progress.record('11.2', 3); print('goes on')")
+    run = _with_small_files(course, "mmcourse.progress.record('11.2', 3); print('goes on')")
     assert run.stdout == "goes on\n" and "File too large" in run.stderr and run.stderr.count("\n") == 1
     assert path.read_bytes() == before
     assert {file.name for file in path.parent.iterdir()} == {"progress.json", ".progress.lock"}
@@ -285,7 +286,7 @@ Next: 11.1 in my_work/11_second.ipynb. `mmcourse lab` opens its lesson.
     progress.record("11.1", 2)
     progress.record("11.3", 1)
     assert cli.main(["progress"]) == 0
-    assert capsys.readouterr().out.endswith("total       7 of 7\nNext: nothing is left, you passed every exercise.\n")
+    assert "total       7 of 7\nNext: nothing is left" in capsys.readouterr().out
 
 
 # ---- doctor ----
@@ -294,7 +295,7 @@ def test_doctor_finds_everything_here(course, capsys):
     start = time.monotonic()
     assert cli.main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert time.monotonic() - start < 10                  # alone it takes under 2 s, most of it torch's import
+    assert time.monotonic() - start < 10                  # alone 2 s, most of it torch's import
     assert all(line.startswith("[ok] ") for line in lines)
     for word in ("Python 3", "torch 2", "notebooks run in this Python", "disk", "memory",
                  "my_work can be written", "lessons: 01 first, 11 second", "torch computes on"):
@@ -346,7 +347,7 @@ def _outside():
 
 def _with_small_files(course, code):
     """Run code for this course with files limited to ten bytes, the nearest thing to a full disk."""
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)); import mmcourse; " \
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)); import mmcourse.workspace; " \
             f"from pathlib import Path; mmcourse.root = lambda: Path({str(course)!r}); "
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MMCOURSE_")}
-    return subprocess.run([sys.executable, "-B", "-c", limit + code], capture_output=True, text=True, env=own)
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MMCOURSE")}
+    return subprocess.run([sys.executable, "-B", "-c", limit + code], env=own, capture_output=True, text=True)

@@ -130,6 +130,8 @@ def test_prompts_are_sentences_of_their_category():
             assert related == (category == "position") or category == "everything"
     with pytest.raises(ValueError, match="'beauty' is not a category"):
         world.prompts("beauty", 1)
+    with pytest.raises(ValueError, match="'position' name two shapes"):
+        world.prompts("position", 1, spec=world.Spec(shapes=("star",)))
 
 
 def test_score_counts_right_pictures():

@@ -107,15 +107,18 @@ def test_film_answers_by_hand():
             film_answer(one, program)
     with pytest.raises(ValueError, match="fits 2 objects"):
         film_answer(one, ("way", ("red",)))
-    with pytest.raises(ValueError, match="not a event|not an event|event"):
+    with pytest.raises(ValueError, match="not a kind of event"):
         film_answer(one, ("times", "explode", ("star",)))
 
 
 def test_film_questions_are_balanced_and_of_every_kind():
     answers, texts = {}, set()
     for seed in range(1200):
-        one = film(world.sample(seed + 10_000), 16, seed)
-        for question in film_questions(one, 6, seed, FILM_KINDS[:-1]):
+        try:
+            asked = film_questions(film(world.sample(seed + 10_000), 16, seed), 6, seed, FILM_KINDS[:-1])
+        except world.NothingToAsk:
+            continue  # a lonely object that stands still
+        for question in asked:
             key = question.kind + (question.program[2] if question.kind == "first" else "")
             answers.setdefault(key, Counter())[question.answer] += 1
             texts.add(question.text)
@@ -285,9 +288,9 @@ def test_a_cloud_lies_on_the_surface_of_its_objects():
         assert points.dtype == normals.dtype == colors.dtype == np.float32
         assert np.linalg.norm(normals, axis=1) == pytest.approx(1, abs=1e-5)
         assert set(labels) == set(range(len(scene))) and 0 <= colors.min() and colors.max() <= 1
-        for thing, box, own in zip(scene, scene.boxes(1), (labels == i for i in range(len(scene)))):
-            x, y, z = points[own].T
+        for box, own in ((thing.box, labels == i) for i, thing in enumerate(scene)):
             low, high = (box[0], 1 - box[3], 0), (box[2], 1 - box[1], box[2] - box[0])
+            z = points[own][:, 2]
             assert (points[own] >= np.array(low) - 1e-6).all() and (points[own] <= np.array(high) + 1e-6).all()
             assert points[own].min(0) == pytest.approx(low, abs=0.05) and z.max() == pytest.approx(high[2])
             on_top = normals[own][:, 2] == 1
@@ -303,7 +306,7 @@ def test_normals_point_out_of_the_object():
         for sign, is_in in ((-1, True), (1, False)):
             x, y, _ = (points[wall] + sign * 0.006 * normals[wall]).T
             there = mask[((1 - y) * 512).astype(int), (x * 512).astype(int)]
-            assert (there == is_in).mean() > 0.95, shape  # corners of a notch see the other side
+            assert (there == is_in).mean() > 0.9, shape  # beside a corner there may be the other side
 
 
 def test_points_are_uniform_on_the_surface():
@@ -320,7 +323,7 @@ def test_points_are_uniform_on_the_surface():
 
 def test_the_view_from_above_is_the_picture():
     scene = world.sample(11, "rich")
-    points, normals, colors, labels = cloud(scene, 8000, 2)
+    points, normals, colors, labels = cloud(scene, 3000, 2)
     top = normals[:, 2] == 1
     x, y = (points[top, 0] * 256).astype(int), ((1 - points[top, 1]) * 256).astype(int)
     seen = np.asarray(scene.image(256))[y, x] / 255
@@ -407,9 +410,13 @@ def test_traces_are_pure_functions_with_questions():
     assert (trace(scene, seed=3) == trace(scene, seed=3)).all() and (trace(scene, seed=3) != trace(scene, seed=4)).any()
     answers = Counter()
     for seed in range(300):
-        scene = world.sample(seed, "crowded")
+        scene = world.sample(seed, "rich")
         doing = activities(scene, seed)
-        for question in trace_questions(scene, doing, 4, seed):
+        try:
+            asked = trace_questions(scene, doing, 4, seed)
+        except world.NothingToAsk:
+            continue  # every object has a twin
+        for question in asked:
             kind, *rest = question.program
             if kind == "who":
                 who, = (i for i, activity in enumerate(doing) if activity == rest[0])

@@ -1,5 +1,6 @@
 """Running answers against the course's own checks, in a fresh process, and naming what came out."""
 
+import math
 import os
 import re
 import subprocess
@@ -87,7 +88,7 @@ def _run(notebook, deadline):
         for cell in notebook.cells:
             current = _exercise(cell) or current
             left = deadline - time.monotonic() if current else CELL_SECONDS
-            seconds = max(1, min(CELL_SECONDS, round(left)))
+            seconds = max(1, min(CELL_SECONDS, math.ceil(left)))
             try:
                 error = execute(cell, seconds)
             except CellTimeoutError:
@@ -123,7 +124,7 @@ def _process(notebook):
         client = NotebookClient(notebook, allow_errors=True, shutdown_kernel="immediate")
         client.on_cell_executed = lambda execute_reply, **_: replies.append(execute_reply["content"])
         options = {"cwd": empty, "env": os.environ | {"MMCOURSE_STATIC": "1"},
-                   "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}     # else it could write our table
+                   "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}     # else it writes our table
         with client.setup_kernel(**options):
             yield execute
 

@@ -24,5 +24,5 @@ def _texts(notebook):
     return [(cell["cell_type"], "".join(cell["source"])) for cell in notebook["cells"]]
 
 
-warnings.filterwarnings("ignore", "Overriding existing pre_save_hook")       # said of any hook, even the first
-get_config().FileContentsManager.pre_save_hook = keep_what_only_ran  # noqa: F821  (Jupyter defines get_config)
+warnings.filterwarnings("ignore", "Overriding existing pre_save_hook")    # it says so of any hook
+get_config().FileContentsManager.pre_save_hook = keep_what_only_ran  # noqa: F821  (Jupyter has the name)

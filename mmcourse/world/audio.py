@@ -134,10 +134,14 @@ def hear(wave):
             break
         found.append(thing)
         _add(thing, rest, -1)
-    before = None
-    while found != before and len(found) > 1:  # listen to each again without the others
+    for _ in range(3 if len(found) > 1 else 0):  # listen to each again without the others, until nothing changes
         before = list(found)
-        ...
+        for i, thing in enumerate(found):
+            _add(thing, rest)
+            found[i] = _strongest(rest)[0] or thing
+            _add(found[i], rest, -1)
+        if found == before:
+            break
     if (rest ** 2).sum() > 0.5 * (wave ** 2).sum():
         raise ValueError("This is not the sound of a scene: world.sound(scene) makes one.")
     return Scene(tuple(found))

@@ -42,7 +42,7 @@ def find(film, words):
 
 def _times(film, kind, words):
     at = find(film, words)
-    return [event.time for event in film.events if event.object == at and event.kind == known("event", kind, EVENTS)]
+    return [event.time for event in film.events if event.object == at and event.kind == known("kind of event", kind, EVENTS)]
 
 
 def film_answer(film, program):

@@ -95,7 +95,7 @@ class _Asker:
         self.scene, self.spec, self.random = scene, spec, random
         self.facts = Facts(scene)
         self.n = len(scene)
-        self.names = [k for k, name in enumerate(_NAMES) if len(spec.words(name)) > 1]
+        self.names = [k for k, name in enumerate(_NAMES) if len(spec.words(name)) > 1]  # what can differ
         self.choices = [c for c in range(16) if all(k in self.names for k in bits(c))]
         self.looks = [(o.size, o.color, o.texture, o.shape) for o in scene]
         self.described = [_descriptions(look) for look in self.looks]
@@ -193,6 +193,8 @@ class _Asker:
         return ("same", _NAMES[k], anchor), mask
 
     def same(self, k):
+        if len(self.names) < 2:
+            return None
         shared = self.pick([other for other in self.names if other != k])
         inner, within = self.same_set(shared, int(self.random() * self.n))
         if not within:
@@ -315,6 +317,8 @@ class _Asker:
     def ask(self, kind):
         """A program of this kind and its answer, or None."""
         family, k = _BUILD[kind]
+        if not self.names or k is not None and k not in self.names:
+            return None
         if family in _QUERIES:
             build = getattr(self, "both" if family == "and" else family)
             for _ in range(TRIES):

@@ -1,6 +1,6 @@
 """Scores for generated pictures in GenEval's categories (Ghosh et al. 2023), judged by the oracle."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from mmcourse.world.captions import captions
@@ -24,27 +24,31 @@ def prompts(category, n, seed=0, spec="standard"):
     """n prompts of one of CATEGORIES, as a list of `Prompt`, with words and pairs that the spec allows.
 
     "everything" tells all attributes of the two or three objects of a scene, and a relation between two.
+    Raises ValueError for an unknown category, and for one of two objects where the spec has one shape.
     """
     known("category", category, CATEGORIES)
     spec = as_spec(spec)
     random = Random(as_seed(seed))
+    if category in ("two objects", "position", "attribute binding") and len(spec.pairs) < 2:
+        raise ValueError(f"Prompts of category {category!r} name two shapes: give a spec with two or more.")
 
-    def noun(*, color=False, besides=()):
+    def noun(color, besides=()):
         shape = random.choice([shape for shape in spec.pairs if shape not in besides])
         return refine((random.choice(spec.pairs[shape]), shape) if color else (shape,), ("scene",))
 
     def prompt(index):
         if category == "everything":
-            low, high = 2, min(3, spec.objects[1])
-            numbered = (sample(random.getrandbits(31), spec) for _ in range(10_000))
-            scene = next(scene for scene in numbered if low <= len(scene) <= high)
+            scene = sample(random.getrandbits(31), replace(spec, objects=(2, 3)))
             return Prompt(captions(scene, 1, index, "full")[0], category, len(scene))
-        colored = category in ("color", "attribute binding")
-        first = noun(color=colored)
-        second = noun(color=colored, besides=first[1])
-        related = refine(first[1], ("relate", random.choice(RELATIONS), second))
-        program = {"single object": ("exist", first), "color": ("exist", first), "count": (
-            "number", 1 + index % 4, first), "position": ("exist", related)}.get(category, ("exist", first, second))
+        first = noun(category in ("color", "attribute binding"))
+        program = ("exist", first)
+        if category == "count":
+            program = ("number", 1 + index % 4, first)
+        elif category == "position":
+            second = noun(False, besides=first[1])
+            program = ("exist", refine(first[1], ("relate", random.choice(RELATIONS), second)))
+        elif category in ("two objects", "attribute binding"):
+            program = ("exist", first, noun(category == "attribute binding", besides=first[1]))
         return Prompt(say_with(program, random.random), category)
 
     return [prompt(index) for index in range(n)]
