@@ -1,167 +1,168 @@
-// The scene editor in the browser: it shows the view that Python sends, and tells Python what the reader does.
+// The scene editor in the browser: shows the view that Python sends, tells Python what the reader does.
 
-const STEP = 4 / 128;                                   // of an arrow key, canvas = 1; a quarter of it with Shift
+const STEP = 4 / 128;                        // of an arrow key, canvas = 1; a quarter of it with Shift
 const WAYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const inside = (place) => Math.min(1, Math.max(0, place));
+const PAGE = `<div class="mm-editor">
+  <div class="mm-scene">
+    <div class="mm-tools" role="group" aria-label="The chosen object">
+      <button data-is="plus">Add</button> <button data-is="minus">Remove</button></div>
+    <div class="mm-ground" data-is="ground" role="application" aria-label="The scene">
+      <img data-is="picture" draggable="false"></div>
+    <p class="mm-said" data-is="said" role="status"></p>
+    <p class="mm-help">Click on free ground to add an object, drag to move one. By keyboard: Tab to an object,
+      move it with the arrow keys (with Shift in small steps), remove it with Delete.</p></div>
+  <div class="mm-text">
+    <section aria-label="Captions"><p class="mm-title">True of this scene</p>
+      <ul data-is="captions"></ul></section>
+    <section aria-label="Questions"><p class="mm-title">Questions and their answers</p>
+      <ul data-is="questions"></ul> <button data-is="anew">Other sentences and questions</button></section>
+    <section aria-label="Oracle"><p class="mm-title">Does the oracle read this scene from the pixels?</p>
+      <b data-is="read"></b></section>
+    <section aria-label="Your own"><p class="mm-title">Is it true? Write your own sentence or question</p>
+      <input data-is="sentence" type="text" maxlength="300" aria-label="Your own sentence or question"
+        placeholder="a red circle left of a blue square, then Enter"> <b data-is="verdict" role="status"></b>
+    </section></div></div>`;
 
-function make(tag, properties = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
-}
-
+/** Show rows of [text, answer] in a list; those that were not there before light up. */
 function fill(list, rows) {
   const before = new Set([...list.children].map((row) => row.textContent));
-  list.replaceChildren(...rows.map(([text, answer]) => {
-    const row = make("li", {}, text, ...(answer ? [" ", make("b", {}, answer)] : []));
+  list.replaceChildren(...rows.map(([text, answer = ""]) => {
+    const row = document.createElement("li");
+    row.append(`${text} `, Object.assign(document.createElement("b"), { textContent: answer }));
     row.classList.toggle("mm-new", before.size > 0 && !before.has(row.textContent));
     return row;
   }));
 }
 
-function render({ model, el }) {
-  const hits = new Map();                               // an object's key -> { button, x, y, half }
-  let selected = null;                                  // the key of the object that the menus change
-  let waiting = 0;                                      // messages that Python has not answered yet
-  let grip = null;                                      // from the pointer to the centre of what it drags
-  let adding = false;
+class Editor {
+  hits = new Map();                          // an object's key -> its button, with x, y and half of the object
+  selected = null;                           // the key of the object that the menus change
+  waiting = 0;                               // messages that Python has not answered yet
+  grip = null;                               // while dragging: from the pointer to the object's centre
+  adding = false;
 
-  function ask(action, details = {}) {
-    waiting += 1;
-    model.send({ action, ...details });
+  constructor(model, el) {
+    this.model = model;
+    el.innerHTML = PAGE;
+    el.dataset.lmSuppressShortcuts = "true"; // keys pressed here are not JupyterLab's
+    for (const part of el.querySelectorAll("[data-is]")) this[part.dataset.is] = part;
+    this.menus = Object.entries(model.get("words")).map(([name, words]) => this.menu(name, words));
+    this.plus.onclick = () => this.add();
+    this.picture.onclick = (event) => this.add(this.pointer(event));
+    this.minus.onclick = () => this.ask("remove", { key: this.selected });
+    this.anew.onclick = () => this.ask("anew");
+    this.sentence.onchange = () => this.ask("judge", { sentence: this.sentence.value });
   }
 
-  // what the reader meets
-  const picture = make("img", { draggable: false });
-  const ground = make("div", { className: "mm-ground", role: "application", ariaLabel: "The scene" }, picture);
-  const menus = Object.entries(model.get("words")).map(([name, words]) => {
-    const menu = make("select", { name }, ...words.map((word) => new Option(word)));
-    menu.onchange = () => selected !== null && ask("change", { key: selected, [name]: menu.value });
+  menu(name, words) {
+    const menu = Object.assign(document.createElement("select"), { name });
+    menu.append(...words.map((word) => new Option(word)));
+    menu.onchange = () => this.selected !== null && this.ask("change", { key: this.selected, [name]: menu.value });
+    const label = document.createElement("label");
+    label.append(name, menu);
+    this.plus.before(label);
     return menu;
-  });
-  const labels = menus.map((menu) => make("label", { hidden: menu.length < 2 }, menu.name, menu));
-  const add = make("button", { type: "button", onclick: () => place() }, "Add");
-  const remove = make("button", { type: "button", onclick: () => ask("remove", { key: selected }) }, "Remove");
-  const anew = make("button", { type: "button", onclick: () => ask("anew") }, "Other sentences");
-  const said = make("p", { className: "mm-said", role: "status" });
-  const [captions, questions] = [make("ul"), make("ul")];
-  const read = make("b");
-  const sentence = make("input", { type: "text", maxLength: 300, placeholder: "a red circle left of a blue square" });
-  sentence.onchange = () => ask("judge", { sentence: sentence.value });
-  const verdict = make("b", { role: "status" });
-  const part = (title, ...content) => make("section", { ariaLabel: title }, make("h4", {}, title), ...content);
-  el.append(make("div", { className: "mm-editor" },
-    make("div", {},
-      make("div", { className: "mm-tools", role: "toolbar", ariaLabel: "The chosen object" }, ...labels, add, remove),
-      ground,
-      make("p", { className: "mm-help" }, "Click on free ground to add. Drag to move, or Tab to an object: arrow keys "
-        + "move it (with Shift in small steps), Delete removes it."),
-      said),
-    make("div", { className: "mm-text" },
-      part("True of this scene", captions),
-      part("Questions", questions, anew),
-      part("Does the oracle read this scene from the pixels?", read),
-      part("Your own sentence or question", make("label", {}, "Type and press Enter", sentence), verdict))));
-  el.dataset.lmSuppressShortcuts = "true";              // keys pressed here are not JupyterLab's
-
-  function place(at = {}) {
-    adding = true;
-    ask("place", { ...at, ...Object.fromEntries(menus.map((menu) => [menu.name, menu.value])) });
   }
 
-  function pointer(event) {
-    const box = ground.getBoundingClientRect();
-    return { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height };
+  ask(action, details = {}) {
+    this.waiting += 1;
+    this.model.send({ action, ...details });
   }
 
-  ground.onclick = (event) => event.target === picture && place(pointer(event));
-
-  function select(key) {
-    selected = key;
-    remove.disabled = key === null;
-    hits.forEach(({ button }, other) => { button.ariaPressed = String(other === key); });
-    const thing = model.get("view").things.find((one) => one.key === key);
-    if (thing) menus.forEach((menu) => { menu.value = thing[menu.name]; });
+  add(place = {}) {
+    this.adding = true;
+    this.ask("place", { ...place, ...Object.fromEntries(this.menus.map((menu) => [menu.name, menu.value])) });
   }
 
-  function put(hit, x, y) {
-    Object.assign(hit, { x: inside(x), y: inside(y) });
+  select(key) {
+    this.selected = key;
+    this.minus.disabled = key === null;
+    this.hits.forEach((hit, other) => hit.setAttribute("aria-pressed", other === key));
+    const thing = this.model.get("view").things.find((one) => one.key === key);
+    if (thing) this.menus.forEach((menu) => { menu.value = thing[menu.name]; });
+  }
+
+  pointer({ clientX, clientY }) {
+    const box = this.ground.getBoundingClientRect();
+    return { x: (clientX - box.left) / box.width, y: (clientY - box.top) / box.height };
+  }
+
+  put(hit, ...place) {
+    [hit.x, hit.y] = place.map((part) => Math.min(1, Math.max(0, part)));
     const [left, top, width] = [hit.x - hit.half, hit.y - hit.half, 2 * hit.half].map((part) => `${100 * part}%`);
-    Object.assign(hit.button.style, { left, top, width, height: width });
+    Object.assign(hit.style, { left, top, width, height: width });
   }
 
-  function newHit(key) {
-    const button = make("button", { type: "button", className: "mm-hit" });
-    const hit = { button };
-    const move = () => ask("move", { key, x: hit.x, y: hit.y });
-    button.onfocus = () => select(key);
-    button.onpointerdown = (event) => {
-      const { x, y } = pointer(event);
-      grip = { x: hit.x - x, y: hit.y - y, moved: false };
-      button.setPointerCapture(event.pointerId);
-      button.focus();
+  newHit(key) {
+    const hit = Object.assign(document.createElement("button"), { className: "mm-hit" });
+    const move = () => this.ask("move", { key, x: hit.x, y: hit.y });
+    hit.onfocus = () => this.select(key);
+    hit.onpointerdown = (event) => {
+      const { x, y } = this.pointer(event);
+      this.grip = { x: hit.x - x, y: hit.y - y, moved: false };
+      hit.setPointerCapture(event.pointerId);
+      hit.focus();
     };
-    button.onpointermove = (event) => {
-      if (!grip) return;
-      const { x, y } = pointer(event);
-      grip.moved ||= Math.hypot(x + grip.x - hit.x, y + grip.y - hit.y) > 1 / 128;
-      if (!grip.moved) return;
-      put(hit, x + grip.x, y + grip.y);
-      if (!waiting) move();                             // Python is asked again as soon as it has answered
+    hit.onpointermove = (event) => {
+      if (!this.grip) return;
+      const { x, y } = this.pointer(event);
+      this.grip.moved ||= Math.hypot(x + this.grip.x - hit.x, y + this.grip.y - hit.y) > 1 / 128;
+      if (this.grip.moved) this.put(hit, x + this.grip.x, y + this.grip.y);
+      if (this.grip.moved && !this.waiting) move();    // the next time when Python has answered
     };
-    button.onpointerup = button.onpointercancel = () => {
-      if (grip?.moved) move();
-      grip = null;
+    hit.onlostpointercapture = () => {
+      if (this.grip?.moved) move();
+      this.grip = null;
     };
-    button.onkeydown = (event) => {
-      const [right, down] = WAYS[event.key] ?? [0, 0];
-      if (event.key === "Delete" || event.key === "Backspace") ask("remove", { key });
-      else if (!(event.key in WAYS)) return;
-      else if (!event.repeat || !waiting) {
-        const step = event.shiftKey ? STEP / 4 : STEP;
-        put(hit, hit.x + right * step, hit.y + down * step);
-        move();
-      }
+    hit.onkeydown = (event) => {
+      const [way, step] = [WAYS[event.key], event.shiftKey ? STEP / 4 : STEP];
+      if (!way && event.key !== "Delete") return;
       event.preventDefault();
+      if (event.repeat && this.waiting) return;
+      if (!way) return this.ask("remove", { key });
+      this.put(hit, hit.x + way[0] * step, hit.y + way[1] * step);
+      move();
     };
-    ground.append(button);
-    hits.set(key, hit);
+    this.ground.append(hit);
+    this.hits.set(key, hit);
     return hit;
   }
 
-  function show() {
-    const view = model.get("view");
-    waiting = Math.max(0, waiting - 1);
-    picture.src = view.picture;
-    picture.alt = view.captions[0] ?? "An empty scene";
+  show() {
+    const view = this.model.get("view");
+    this.waiting = Math.max(0, this.waiting - 1);
+    this.picture.src = view.picture;
+    this.picture.alt = view.captions[0] ?? "An empty scene";
     for (const { key, x, y, half, label } of view.things) {
-      const isNew = !hits.has(key);
-      const hit = isNew ? newHit(key) : hits.get(key);
-      Object.assign(hit, { half });
-      hit.button.ariaLabel = label;
-      if (isNew || (!grip && !waiting)) put(hit, x, y);
-      if (isNew && adding) hit.button.focus();
+      const isNew = !this.hits.has(key);
+      const hit = Object.assign(isNew ? this.newHit(key) : this.hits.get(key), { half, ariaLabel: label });
+      if (isNew || (!this.grip && !this.waiting)) this.put(hit, x, y);
+      if (isNew && this.adding) hit.focus();
     }
-    adding = adding && waiting > 0;
-    for (const [key, { button }] of hits) {
-      if (view.things.some((thing) => thing.key === key)) continue;
-      hits.delete(key);
-      const next = hits.values().next().value?.button ?? add;
-      if (button === document.activeElement) next.focus();
-      button.remove();
-    }
-    select(hits.has(selected) ? selected : hits.keys().next().value ?? null);
-    said.textContent = view.said;
-    said.classList.toggle("mm-refused", view.refused);
-    fill(captions, view.captions.map((text) => [text]));
-    fill(questions, view.questions);
-    read.textContent = view.read;
-    verdict.textContent = view.verdict;
+    this.adding &&= this.waiting > 0;
+    this.dropGone(new Set(view.things.map((thing) => thing.key)));
+    this.select(this.hits.has(this.selected) ? this.selected : this.hits.keys().next().value ?? null);
+    this.said.classList.toggle("mm-refused", view.refused);
+    fill(this.captions, view.captions.map((text) => [text]));
+    fill(this.questions, view.questions);
+    for (const part of ["said", "read", "verdict"]) this[part].textContent = view[part];
   }
 
-  model.on("change:view", show);
-  show();
-  return () => model.off("change:view", show);
+  dropGone(there) {
+    for (const [key, hit] of [...this.hits].filter(([key]) => !there.has(key))) {
+      this.hits.delete(key);
+      if (hit === document.activeElement) (this.hits.values().next().value ?? this.plus).focus();
+      hit.remove();
+    }
+  }
 }
 
-export default { render };
+export default {
+  render({ model, el }) {
+    const editor = new Editor(model, el);
+    const show = () => editor.show();
+    model.on("change:view", show);
+    show();
+    return () => model.off("change:view", show);
+  },
+};

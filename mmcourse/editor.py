@@ -3,7 +3,9 @@
 import base64
 import io
 from dataclasses import asdict, replace
+from html import escape
 from importlib.util import find_spec
+from math import hypot
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -59,6 +61,11 @@ class Board:
         return f"an editor's board: {', '.join(map(str, self.scene)) or 'no objects'}"
 
     @property
+    def words(self):
+        """The words that a reader may choose from: {attribute: words}, for attributes with a choice."""
+        return {kind: self.spec.words(kind) for kind in ATTRIBUTES if len(self.spec.words(kind)) > 1}
+
+    @property
     def scene(self):
         """The scene as it is now."""
         return Scene(self.things.values(), self.background, self.noise)
@@ -70,7 +77,8 @@ class Board:
         most = self.spec.objects[1]
         if len(self.things) >= most:
             raise ValueError(f"There are {len(self.things)} objects and there may be {most}: remove one first.")
-        thing = self._nearest(look) if x is None else self._fitted(Object(x=x, y=y, **look))
+        look = {kind: self.spec.words(kind)[0] for kind in ATTRIBUTES} | look
+        thing = self._nearest(Object(**look)) if x is None else self._fitted(Object(**look, x=x, y=y))
         self.things[max(self.things, default=-1) + 1] = thing
         self._tell(anew=True)
         return f"Added a {thing}."
@@ -140,7 +148,7 @@ class Board:
             "things": [asdict(thing) | {"key": key, "half": SIZES[thing.size], "label": f"{thing}, {_place(thing)}"}
                        for key, thing in self.things.items()],
             "captions": list(self.captions.values()),
-            "questions": [[text, world.answer(scene, text)] for text in self.questions.values()],
+            "questions": list(self.questions.values()),
             "read": "yes" if seen == scene else f"no, it reads: {', '.join(map(str, seen)) or 'nothing'}",
         }
 
@@ -161,39 +169,46 @@ class Board:
                 raise ValueError(f"There is no room for a {thing} there: the {other} is too close.")
         return thing
 
-    def _nearest(self, look):
+    def _nearest(self, thing):
         steps = [step / 32 for step in range(33)]
-        for x, y in sorted(((x, y) for x in steps for y in steps), key=lambda at: (at[0] - .5) ** 2 + (at[1] - .5) ** 2):
+        places = sorted((hypot(x - 0.5, y - 0.5), x, y) for x in steps for y in steps)
+        for _, x, y in places:
             try:
-                return self._fitted(Object(x=x, y=y, **look))
+                return self._fitted(replace(thing, x=x, y=y))
             except ValueError:
                 pass
-        raise ValueError("There is no room left for it: move or remove something first.")
+        raise ValueError(f"There is no room left for a {thing}: move or remove something first.")
 
     def _tell(self, anew=False):
-        """Replace the sentences that are false by now and the questions without an answer, or all of them."""
-        scene, captions, questions = self.scene, {}, {}
-        for style in TOLD:
-            told = self.captions.get(style)
-            try:
-                keep = not anew and told and world.satisfies(scene, told)
-                captions[style] = told if keep else world.captions(scene, 1, self.seed, style, self.spec)[0]
-            except ValueError:
-                pass                                    # nothing of this style can be said of this scene
-        for name, kinds in ASKED.items():
-            try:
-                questions[name] = self._asked(scene, None if anew else self.questions.get(name), kinds)
-            except ValueError:
-                pass
-        self.captions, self.questions = captions, questions
+        scene, captions, questions = self.scene, self.captions, self.questions
+        if anew:
+            captions, questions = {}, {}
+        self.captions = {style: told for style in TOLD
+                         if (told := self._caption(scene, style, captions.get(style)))}
+        self.questions = {name: asked for name in ASKED
+                          if (asked := self._question(scene, name, questions.get(name)))}
 
-    def _asked(self, scene, text, kinds):
+    def _caption(self, scene, style, told):
+        """What was told, if it is still true, else a new sentence of that style, or None where there is none."""
         try:
-            if text and world.answer(scene, text):
-                return text
+            if told and world.satisfies(scene, told):
+                return told
+            return world.captions(scene, 1, self.seed, style, self.spec)[0]
+        except ValueError:
+            return None
+
+    def _question(self, scene, name, asked):
+        """(text, answer) of what was asked, if it still has an answer, else of a new one, or None."""
+        try:
+            if asked:
+                return asked[0], world.answer(scene, asked[0])
         except world.NotUnique:
             pass
-        return world.questions(scene, 1, self.seed, kinds, self.spec)[0].text
+        try:
+            question = world.questions(scene, 1, self.seed, ASKED[name], self.spec)[0]
+        except ValueError:
+            return None
+        return question.text, question.answer
 
 
 def _place(thing):
@@ -202,14 +217,13 @@ def _place(thing):
 
 def _figure(board):
     """The scene beside one sentence and two questions with their answers, as a plain figure."""
-    view = board.view()
-    lines = [view["captions"][0] + ".", *(f"{text}  {answer}" for text, answer in view["questions"][-2:])] \
-        if board.things else ["An empty scene."]
+    told = [f"{text}." for text in board.captions.values()][:1]
+    asked = [f"{text} {answer}" for text, answer in board.questions.values()][-2:]
     fig, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.6), width_ratios=(1, 1.9))
     show.panel(left, board.scene.image(256))
     right.axis("off")
-    right.text(0, 0.5, "\n\n".join(show.wrapped(line, 48) for line in lines), va="center")
-    show.figure(fig, alt=f"A scene with true sentences beside it: {' '.join(lines)}")
+    right.text(0, 0.5, "\n\n".join(show.wrapped(line, 46) for line in told + asked), va="center")
+    show.figure(fig, alt=f"A picture of a scene, with true sentences beside it: {' '.join(told + asked)}")
 
 
 def _canvas(board):
@@ -223,8 +237,7 @@ def _canvas(board):
         words = traitlets.Dict().tag(sync=True)
         view = traitlets.Dict().tag(sync=True)
 
-    editor = Editor(words={kind: board.spec.words(kind) for kind in ("shape", "color", "size", "texture")},
-                    view=board.view())
+    editor = Editor(words=board.words, view=board.view())
 
     def act(_, message, buffers):
         board.do(**message)
@@ -236,29 +249,26 @@ def _canvas(board):
 
 def _controls(board):
     """The editor as plain menus and sliders, for a front end without anywidget, such as Colab's."""
-    import ipywidgets
-    from html import escape
+    import ipywidgets as w
 
-    page, sentence = ipywidgets.HTML(), ipywidgets.Text(description="sentence", continuous_update=False)
-    add, remove = ipywidgets.Button(description="Add an object"), ipywidgets.Button(description="Remove it")
-    which = ipywidgets.Dropdown(description="object")
-    menus = {kind: ipywidgets.Dropdown(description=kind, options=board.spec.words(kind)) for kind in ATTRIBUTES}
-    sliders = {axis: ipywidgets.IntSlider(description=axis, max=GRID, continuous_update=False) for axis in "xy"}
-    loading = []                                        # holds something while the board moves the controls
+    page, sentence = w.HTML(), w.Text(description="sentence", continuous_update=False)
+    add, remove = w.Button(description="Add an object"), w.Button(description="Remove it")
+    which = w.Dropdown(description="object")
+    menus = {kind: w.Dropdown(description=kind, options=words) for kind, words in board.words.items()}
+    sliders = {axis: w.IntSlider(description=axis, max=GRID, continuous_update=False) for axis in "xy"}
+    loading = []                                        # not empty while the board moves the controls
 
     def load(key):
-        loading.append(True)
-        view = board.view()
+        loading.append(key)
         which.options = [(f"{n}: {thing}", k) for n, (k, thing) in enumerate(board.things.items(), 1)]
         which.value = key if key in board.things else next(iter(board.things), None)
         if thing := board.things.get(which.value):
-            for name, box in (menus | sliders).items():
-                box.value = round(getattr(thing, name) * GRID) if name in sliders else getattr(thing, name)
-        lines = [view["said"], *view["captions"], *(f"{text} {answer}" for text, answer in view["questions"]),
-                 f"The oracle reads this scene from the picture: {view['read']}", view["verdict"]]
-        page.value = (f'<img alt="the scene" width="320" style="image-rendering: pixelated" src="{view["picture"]}">'
-                      + "".join(f"<p>{escape(line)}</p>" for line in lines))
+            for kind, menu in menus.items():
+                menu.value = getattr(thing, kind)
+            for axis, slider in sliders.items():
+                slider.value = round(getattr(thing, axis) * GRID)
         loading.clear()
+        page.value = _page(board.view())
 
     def do(action, **details):
         if not loading:
@@ -268,10 +278,18 @@ def _controls(board):
     which.observe(lambda new: loading or load(new.new), "value")
     for kind, menu in menus.items():
         menu.observe(lambda new, kind=kind: do("change", key=which.value, **{kind: new.new}), "value")
-    for slider in sliders.values():
-        slider.observe(lambda _: do("move", key=which.value, **{a: s.value / GRID for a, s in sliders.items()}), "value")
+    for axis, slider in sliders.items():
+        slider.observe(lambda _: do("move", key=which.value, **{a: s.value / GRID for a, s in sliders.items()}),
+                       "value")
     sentence.observe(lambda new: do("judge", sentence=new.new), "value")
     add.on_click(lambda _: do("place", **{kind: menu.value for kind, menu in menus.items()}))
     remove.on_click(lambda _: do("remove", key=which.value))
     load(None)
-    return ipywidgets.VBox([which, *menus.values(), *sliders.values(), ipywidgets.HBox([add, remove]), sentence, page])
+    return w.VBox([which, *menus.values(), *sliders.values(), w.HBox([add, remove]), sentence, page])
+
+
+def _page(view):
+    lines = [view["said"], *view["captions"], *map(" ".join, view["questions"]),
+             f"Does the oracle read this scene from the pixels? {view['read']}", view["verdict"]]
+    return (f'<img alt="the scene" width="320" style="image-rendering: pixelated" src="{view["picture"]}">'
+            + "".join(f"<p>{escape(line)}</p>" for line in lines if line))

@@ -87,7 +87,8 @@ def test_answer_program_and_text_agree(seed, asking, spec):
 @settings(max_examples=80, deadline=None)
 @given(st.integers(0, 2 ** 40), st.sampled_from(world.KINDS), st.builds(
     world.Spec, objects=st.just((2, 5)), shapes=st.sampled_from([("star",), ("star", "heart")]),
-    colors=st.sampled_from([("red",), ("red", "cyan", "pink")]), sizes=st.sampled_from([("small",), ("small", "large")])))
+    colors=st.sampled_from([("red",), ("red", "cyan", "pink")]),
+    sizes=st.sampled_from([("small",), ("small", "large")])))
 def test_narrow_specs_get_no_idle_questions(seed, kind, spec):
     """What a spec cannot vary is not asked for; all else still has a right answer."""
     scene = world.sample(seed, spec)

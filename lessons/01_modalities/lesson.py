@@ -37,7 +37,7 @@ import torch.nn.functional as F
 
 from mmcourse import show, widgets, world
 
-# %% slideshow={"slide_type": "-"} tags=["hide-input"]
+# %% slideshow={"slide_type": "subslide"} tags=["hide-input"]
 scene = world.sample(seed=217)
 film, wave = world.film(scene, frames=16), world.sound(scene)
 cloud, trace = world.cloud(scene, n=2000), world.trace(scene)
@@ -153,7 +153,7 @@ print("with reshape, equal:  ", np.array_equal(tensor_to_picture(wrong), pixels)
 # A sentence is cut into **tokens**. Here a token is a word; lesson 13 cuts finer. A **vocabulary** gives each token a number. Sentences have different lengths, and a tensor has no ragged edge: short ones are filled up with a padding token, and a **mask** remembers what is real.
 
 # %% slideshow={"slide_type": "-"}
-sentences = scene.captions(3, seed=1)
+sentences = sorted(scene.captions(20, seed=1), key=len)[:3]
 words = ["<pad>", *sorted(set(" ".join(sentences).split()))]
 vocabulary = {word: number for number, word in enumerate(words)}
 tokens = [[vocabulary[word] for word in sentence.split()] for sentence in sentences]
@@ -253,7 +253,7 @@ with get_sample_data("jacksboro_fault_dem.npz") as file:
     height = file["elevation"][None, None]  # metres above the sea
 mri, eeg, height = (torch.from_numpy(a.astype(np.float32)) for a in (mri, eeg, height))
 
-# %% slideshow={"slide_type": "subslide"}
+# %% slideshow={"slide_type": "-"} tags=["hide-input"]
 for name, tensor in dict(photo=photo, mri=mri, eeg=eeg, height=height).items():
     shape = str(tuple(tensor.shape))
     print(f"{name:<7}{shape:<19} from {tensor.min():8.1f} to {tensor.max():7.1f}")
@@ -389,7 +389,7 @@ show.figure(fig, alt="Bars of the share of right answers for picture, sound and 
 # ## Try it: one scene, four modalities
 # Move the slider from scene to scene. Look at the spectrogram first and guess: how many things, which are large, which are high? Then look at the picture.
 
-# %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
+# %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 def explore(scene=20, modalities="sound and picture"):
     """A scene's sound as a picture, then the scene and a sentence about it."""
     shown = world.sample(scene)

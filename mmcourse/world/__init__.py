@@ -1,4 +1,4 @@
-"""One small world of shapes: scenes in every modality, sentences, questions, and an oracle that reads back."""
+"""One small world of shapes: scenes in every modality, sentences, questions, and what reads them back."""
 
 from mmcourse.world.audio import hear, sound
 from mmcourse.world.captions import STYLES, Negative, captions, negatives
@@ -19,8 +19,8 @@ from mmcourse.world.speech import VOICES, speak
 from mmcourse.world.video import Event, Film, film, watch
 
 __all__ = [
-    "ACTIVITIES", "Cloud", "Event", "Film", "VOICES", "activities", "cloud", "feel", "film", "film_answer", "film_questions",
-    "hear", "sound", "speak", "trace", "trace_questions", "watch",
+    "ACTIVITIES", "Cloud", "Event", "Film", "VOICES", "activities", "cloud", "feel", "film", "film_answer",
+    "film_questions", "hear", "sound", "speak", "trace", "trace_questions", "watch",
     "BACKGROUNDS", "CATEGORIES", "COLORS", "KINDS", "Negative", "NotUnique", "NothingToAsk", "Object", "Pair",
     "Prompt", "Question", "RELATIONS", "SHAPES", "SIZES", "SPECS", "SPLITS", "STANDARD_KINDS", "STYLES",
     "Scene", "Spec", "Split", "TEXTURES", "UNKNOWN", "VOCABULARY", "answer", "answers", "biased_questions",
