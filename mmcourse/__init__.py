@@ -3,8 +3,8 @@
 import sys
 
 if sys.version_info < (3, 11):
-    raise ImportError(f"mmcourse needs Python 3.11 or newer, and this is Python {sys.version_info.major}."
-                      f"{sys.version_info.minor}: install a newer one and create the environment again.")
+    raise SystemExit(f"mmcourse needs Python 3.11 or newer, and this is Python {sys.version_info.major}."
+                     f"{sys.version_info.minor}: install a newer one and create the environment again.")
 
 from pathlib import Path
 
@@ -44,3 +44,5 @@ def setup():
     name = torch.cuda.get_device_name() if budget() == "gpu" else f"{torch.get_num_threads()} CPU threads"
     print(f"mmcourse {__version__}, Python {sys.version.split()[0]}, torch {torch.__version__}, {name}: "
           f"budget {budget()!r}")
+    if Path.cwd().name == "exercises" and Path.cwd().parent == Path(__file__).resolve().parent.parent:
+        print("This is the course's own copy of the exercises. Work in my_work/: `mmcourse lab` puts them there.")

@@ -1,27 +1,8 @@
-// The scene editor in the browser: shows the view that Python sends, tells Python what the reader does.
+// The scene editor in the browser: it shows the view that Python sends and tells Python what the reader
+// does. Its page is editor.html, where data-is names the parts that are used here.
 
 const STEP = 4 / 128;                        // of an arrow key, canvas = 1; a quarter of it with Shift
 const WAYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const PAGE = `<div class="mm-editor">
-  <div class="mm-scene">
-    <div class="mm-tools" role="group" aria-label="The chosen object">
-      <button data-is="plus">Add</button> <button data-is="minus">Remove</button></div>
-    <div class="mm-ground" data-is="ground" role="application" aria-label="The scene">
-      <img data-is="picture" draggable="false"></div>
-    <p class="mm-said" data-is="said" role="status"></p>
-    <p class="mm-help">Click on free ground to add an object, drag to move one. By keyboard: Tab to an object,
-      move it with the arrow keys (with Shift in small steps), remove it with Delete.</p></div>
-  <div class="mm-text">
-    <section aria-label="Captions"><p class="mm-title">True of this scene</p>
-      <ul data-is="captions"></ul></section>
-    <section aria-label="Questions"><p class="mm-title">Questions and their answers</p>
-      <ul data-is="questions"></ul> <button data-is="anew">Other sentences and questions</button></section>
-    <section aria-label="Oracle"><p class="mm-title">Does the oracle read this scene from the pixels?</p>
-      <b data-is="read"></b></section>
-    <section aria-label="Your own"><p class="mm-title">Is it true? Write your own sentence or question</p>
-      <input data-is="sentence" type="text" maxlength="300" aria-label="Your own sentence or question"
-        placeholder="a red circle left of a blue square, then Enter"> <b data-is="verdict" role="status"></b>
-    </section></div></div>`;
 
 /** Show rows of [text, answer] in a list; those that were not there before light up. */
 function fill(list, rows) {
@@ -35,7 +16,7 @@ function fill(list, rows) {
 }
 
 class Editor {
-  hits = new Map();                          // an object's key -> its button, with x, y and half of the object
+  hits = new Map();                          // key of an object -> its button, with x, y, half
   selected = null;                           // the key of the object that the menus change
   waiting = 0;                               // messages that Python has not answered yet
   grip = null;                               // while dragging: from the pointer to the object's centre
@@ -43,7 +24,7 @@ class Editor {
 
   constructor(model, el) {
     this.model = model;
-    el.innerHTML = PAGE;
+    el.innerHTML = model.get("page");
     el.dataset.lmSuppressShortcuts = "true"; // keys pressed here are not JupyterLab's
     for (const part of el.querySelectorAll("[data-is]")) this[part.dataset.is] = part;
     this.menus = Object.entries(model.get("words")).map(([name, words]) => this.menu(name, words));
@@ -51,13 +32,15 @@ class Editor {
     this.picture.onclick = (event) => this.add(this.pointer(event));
     this.minus.onclick = () => this.ask("remove", { key: this.selected });
     this.anew.onclick = () => this.ask("anew");
-    this.sentence.onchange = () => this.ask("judge", { sentence: this.sentence.value });
+    this.sentence.onkeydown = ({ key }) => key === "Enter" && this.ask("judge", { sentence: this.sentence.value });
   }
 
   menu(name, words) {
     const menu = Object.assign(document.createElement("select"), { name });
     menu.append(...words.map((word) => new Option(word)));
-    menu.onchange = () => this.selected !== null && this.ask("change", { key: this.selected, [name]: menu.value });
+    menu.onchange = () => {
+      if (this.selected !== null) this.ask("change", { key: this.selected, [name]: menu.value });
+    };
     const label = document.createElement("label");
     label.append(name, menu);
     this.plus.before(label);
@@ -89,8 +72,9 @@ class Editor {
 
   put(hit, ...place) {
     [hit.x, hit.y] = place.map((part) => Math.min(1, Math.max(0, part)));
-    const [left, top, width] = [hit.x - hit.half, hit.y - hit.half, 2 * hit.half].map((part) => `${100 * part}%`);
-    Object.assign(hit.style, { left, top, width, height: width });
+    const edges = [hit.x - hit.half, hit.y - hit.half, 2 * hit.half, 2 * hit.half];
+    const [left, top, width, height] = edges.map((part) => `${100 * part}%`);
+    Object.assign(hit.style, { left, top, width, height });
   }
 
   newHit(key) {
@@ -128,7 +112,7 @@ class Editor {
     return hit;
   }
 
-  show() {
+  show = () => {
     const view = this.model.get("view");
     this.waiting = Math.max(0, this.waiting - 1);
     this.picture.src = view.picture;
@@ -146,7 +130,7 @@ class Editor {
     fill(this.captions, view.captions.map((text) => [text]));
     fill(this.questions, view.questions);
     for (const part of ["said", "read", "verdict"]) this[part].textContent = view[part];
-  }
+  };
 
   dropGone(there) {
     for (const [key, hit] of [...this.hits].filter(([key]) => !there.has(key))) {
@@ -160,9 +144,8 @@ class Editor {
 export default {
   render({ model, el }) {
     const editor = new Editor(model, el);
-    const show = () => editor.show();
-    model.on("change:view", show);
-    show();
-    return () => model.off("change:view", show);
+    model.on("change:view", editor.show);
+    editor.show();
+    return () => model.off("change:view", editor.show);
   },
 };

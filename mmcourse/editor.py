@@ -1,4 +1,4 @@
-"""The scene editor: place, move and change objects by mouse or keyboard, and read at once what is true of them."""
+"""The scene editor: place, move and change objects by mouse or keyboard, and read at once what is true."""
 
 import base64
 import io
@@ -23,10 +23,11 @@ ASKED = {                                               # kinds of the questions
 
 
 def edit(scene, spec="standard"):
-    """Show an editor of a scene and return its `Board`: `board.scene` is what the reader has made of it so far.
+    """Show an editor of a scene and return its `Board`: `board.scene` is what the reader made of it so far.
 
-    `spec` (a `world.Spec` or its name) says which words the menus offer and how many objects there may be. Without a
-    person in front of it, a plain figure is shown. Raises ValueError for a scene that has words outside of the spec.
+    `spec` (a `world.Spec` or its name) says which words the menus offer and how many objects there may be.
+    Without a person in front of it, a plain figure is shown. Raises ValueError for a scene that has words
+    outside of the spec.
     """
     board = Board(scene, spec)
     if not widgets.interactive():
@@ -40,17 +41,16 @@ def edit(scene, spec="standard"):
 class Board:
     """A scene that can be changed, and what is true of it.
 
-    `things` holds the objects by a key that they keep. An action that cannot be raises ValueError with one sentence
-    and changes nothing; otherwise it returns one sentence that says what it did. A sentence stays as it is while it
-    is true, a question while it has an answer, so that a reader sees what each change does to them.
+    `things` holds the objects by a key that they keep. An action that cannot be raises ValueError with one
+    sentence and changes nothing; otherwise it returns one sentence that says what it did. A caption stays as
+    it is while it is true, a question while it has an answer, so that a reader sees what each change does.
     """
 
     def __init__(self, scene, spec="standard"):
         self.spec = as_spec(spec)
         for thing in scene:
             if any(getattr(thing, kind) not in self.spec.words(kind) for kind in ATTRIBUTES):
-                raise ValueError(f"A {thing} does not belong to this spec: call edit(scene, spec='rich'), or give "
-                                 "another spec that has its words.")
+                raise ValueError(f"A {thing} does not belong to this spec: call edit(scene, spec='rich').")
         self.things = dict(enumerate(scene))
         self.background, self.noise = scene.background, scene.noise
         self.sentence, self.said, self.refused, self.seed, self.turn = "", "", False, 0, 0
@@ -189,7 +189,7 @@ class Board:
                           if (asked := self._question(scene, name, questions.get(name)))}
 
     def _caption(self, scene, style, told):
-        """What was told, if it is still true, else a new sentence of that style, or None where there is none."""
+        """What was told, if it is still true, else a new sentence of that style, None where there is none."""
         try:
             if told and world.satisfies(scene, told):
                 return told
@@ -223,26 +223,28 @@ def _figure(board):
     show.panel(left, board.scene.image(256))
     right.axis("off")
     right.text(0, 0.5, "\n\n".join(show.wrapped(line, 46) for line in told + asked), va="center")
-    show.figure(fig, alt=f"A picture of a scene, with true sentences beside it: {' '.join(told + asked)}")
+    show.figure(fig, alt=f"A scene, with what is true of it beside it: {' '.join(told + asked)}")
 
 
 def _canvas(board):
-    """The editor as a widget with a picture to click and drag on (editor.js, editor.css)."""
+    """The editor as a widget with a picture to click and drag on (editor.html, editor.js, editor.css)."""
     import anywidget
     import traitlets
 
+    def file(suffix):
+        return Path(__file__).with_suffix(suffix).read_text("utf-8")
+
     class Editor(anywidget.AnyWidget):
-        _esm = Path(__file__).with_suffix(".js").read_text("utf-8")
-        _css = Path(__file__).with_suffix(".css").read_text("utf-8")
-        words = traitlets.Dict().tag(sync=True)
-        view = traitlets.Dict().tag(sync=True)
+        _esm, _css = file(".js"), file(".css")
+        page = traitlets.Unicode(file(".html")).tag(sync=True)
+        words = traitlets.Dict(board.words).tag(sync=True)
+        view = traitlets.Dict(board.view()).tag(sync=True)
 
-    editor = Editor(words=board.words, view=board.view())
-
-    def act(_, message, buffers):
+    def act(editor, message, buffers):
         board.do(**message)
         editor.view = board.view()
 
+    editor = Editor()
     editor.on_msg(act)
     return editor
 
@@ -278,9 +280,8 @@ def _controls(board):
     which.observe(lambda new: loading or load(new.new), "value")
     for kind, menu in menus.items():
         menu.observe(lambda new, kind=kind: do("change", key=which.value, **{kind: new.new}), "value")
-    for axis, slider in sliders.items():
-        slider.observe(lambda _: do("move", key=which.value, **{a: s.value / GRID for a, s in sliders.items()}),
-                       "value")
+    for slider in sliders.values():
+        slider.observe(lambda _: do("move", key=which.value, **{a: s.value / GRID for a, s in sliders.items()}), "value")
     sentence.observe(lambda new: do("judge", sentence=new.new), "value")
     add.on_click(lambda _: do("place", **{kind: menu.value for kind, menu in menus.items()}))
     remove.on_click(lambda _: do("remove", key=which.value))

@@ -31,24 +31,26 @@ def moved(data, where):
     return type(data)(moved(part, where) for part in data) if isinstance(data, (tuple, list)) else data
 
 
-def fit(model, batch, loss, steps, lr=2e-3, warmup=50, weight_decay=0.01, checkpoint=None, every=200, workers=0):
+def fit(model, batch, loss, steps, lr=2e-3, warmup=50, weight_decay=0.01, checkpoint=None, every=200, workers=0, muon=None):
     """Train `model` with AdamW (Loshchilov and Hutter 2019): linear warm-up, then cosine decay to zero.
 
     batch(step) gives the data of a step: a tensor or a tuple of them, on the CPU. Make it a pure function of the step, and
     a resumed run sees the data that the undisturbed one would have seen. `workers` processes prepare batches ahead.
     loss(model, data) gives a scalar. With a `checkpoint` path (.safetensors), the state is saved every `every` steps, and
-    a run that was cut off goes on from there. Returns the losses, one float per step, those before a resume included.
+    a run that was cut off goes on from there. With a learning rate `muon` (0.02 suits many), the weight matrices of the
+    model's `blocks` are trained by Muon (Jordan et al. 2024). Returns the losses, one float per step, those before a
+    resume included.
     """
     where = device()
     model.to(where).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
+    optimizer = Optimizers(model, lr, weight_decay, muon)
     losses = resume(checkpoint, model, optimizer) if checkpoint and Path(checkpoint).exists() else []
     left = range(len(losses), steps)
     batches = DataLoader(Steps(batch), batch_size=None, sampler=left, num_workers=workers)
     bar = tqdm(zip(left, batches), initial=len(losses), total=steps, unit="step", leave=False, disable=not watched())
     for step, data in bar:
         for group in optimizer.param_groups:
-            group["lr"] = lr * schedule(step, steps, warmup)
+            group["lr"] = group["peak"] * schedule(step, steps, warmup)
         with torch.autocast(where.type, torch.bfloat16, enabled=where.type == "cuda"):
             value = loss(model, moved(data, where))
         optimizer.zero_grad()
@@ -64,6 +66,44 @@ def fit(model, batch, loss, steps, lr=2e-3, warmup=50, weight_decay=0.01, checkp
             save(checkpoint, model, optimizer, losses)
     model.eval()
     return losses
+
+
+class Optimizers:
+    """AdamW for all parameters, or Muon for the weight matrices inside of `blocks` and AdamW for the rest."""
+
+    def __init__(self, model, lr, weight_decay, muon):
+        named = dict(model.named_parameters())
+        matrices = [value for name, value in named.items() if muon and "blocks" in name.split(".") and value.ndim == 2]
+        rest = [value for value in named.values() if not any(value is matrix for matrix in matrices)]
+        self.parts = [torch.optim.AdamW(rest, lr=lr, weight_decay=weight_decay)]
+        if matrices:
+            self.parts.append(torch.optim.Muon(matrices, lr=muon, weight_decay=weight_decay))
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+        for group in self.param_groups:
+            group["peak"] = group["lr"]
+
+    def zero_grad(self):
+        for part in self.parts:
+            part.zero_grad()
+
+    def step(self):
+        for part in self.parts:
+            part.step()
+
+    def state(self):
+        """What the optimizers remember of each parameter: {number: {name: value}}, Muon's after AdamW's."""
+        states = [state for part in self.parts for _, state in sorted(part.state_dict()["state"].items())]
+        return dict(enumerate(states))
+
+    def load(self, states):
+        """Put back what `state` gave."""
+        start = 0
+        for part in self.parts:
+            count = sum(len(group["params"]) for group in part.param_groups)
+            state = {i: states[start + i] for i in range(count)}
+            part.load_state_dict({"state": state, "param_groups": part.state_dict()["param_groups"]})
+            start += count
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
 
 
 def schedule(step, steps, warmup):
@@ -82,7 +122,7 @@ def watched():
 def save(path, model, optimizer, losses):
     """Write model, optimizer and losses into one safetensors file, whole or not at all."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for i, state in optimizer.state_dict()["state"].items():
+    for i, state in optimizer.state().items():
         tensors |= {f"optimizer.{i}.{key}": torch.as_tensor(value) for key, value in state.items()}
     beside = Path(path).with_suffix(".tmp")
     beside.parent.mkdir(parents=True, exist_ok=True)
@@ -104,5 +144,5 @@ def resume(path, model, optimizer):
         if name.startswith("optimizer."):
             _, i, key = name.split(".")
             state.setdefault(int(i), {})[key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    optimizer.load(state)
     return losses

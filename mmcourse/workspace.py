@@ -4,7 +4,6 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -250,8 +249,7 @@ def _kernel():
         command = KernelSpecManager().get_kernel_spec("python3").argv[0]
     except NoSuchKernel:
         return "Jupyter does not find a Python kernel", advice
-    bare = re.fullmatch(r"python[\d.]*", command)              # Jupyter puts its own Python for a bare name
-    if not bare and Path(command).parent != Path(sys.executable).parent:
+    if Path(command).parent not in (Path(), Path(sys.executable).parent):   # bare: this Python
         return f"Notebooks run in another Python ({command})", advice
     return "notebooks run in this Python", None
 
@@ -300,4 +298,4 @@ def _changed_lessons():
                              capture_output=True, text=True)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return re.findall(r"^ M (\S+\.ipynb)$", run.stdout, flags=re.M)
+    return [line[3:] for line in run.stdout.splitlines() if line.startswith(" M ")]

@@ -53,7 +53,7 @@ def test_run_lesson_11_and_move_a_slider(checkout, page):
 
 
 def _run_all(page):
-    """Run all cells and wait for the last. One that fails stops the run and leaves empty prompts behind it."""
+    """Run all cells and wait for the last. One that fails stops the run and leaves empty prompts behind."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(node => node.textContent)"

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mmcourse import UsageError
-from mmcourse.training import fit, schedule
+from mmcourse.training import Optimizers, fit, schedule
 
 
 def batch(step):
@@ -49,6 +49,34 @@ def test_a_run_cut_off_ends_like_an_undisturbed_one(tmp_path):
     assert seen == list(range(40, 60))                             # step 40 was the last one saved
     assert torch.equal(fresh.weight, whole.weight) and got == want
     assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors"]
+
+
+class Blocks(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.blocks, self.out = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 8)), nn.Linear(8, 1)
+
+    def forward(self, x):
+        return self.out(self.blocks(x))
+
+
+def test_muon_trains_matrices_of_blocks_and_resumes(tmp_path):
+    whole, path, cut = Blocks(), tmp_path / "run.safetensors", Blocks()
+    parts = Optimizers(whole, 1e-3, 0.01, 0.02).parts
+    assert [[tuple(p.shape) for p in part.param_groups[0]["params"]] for part in parts] == [
+        [(8,), (8,), (1, 8), (1,)], [(8, 4), (8, 8)]]
+    want = fit(whole, batch, loss, steps=40, muon=0.02)
+
+    def until_25(step):
+        if step == 25:
+            raise KeyboardInterrupt
+        return batch(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(cut, until_25, loss, steps=40, muon=0.02, checkpoint=path, every=20)
+    got = fit(cut, batch, loss, steps=40, muon=0.02, checkpoint=path)
+    assert got == want and torch.equal(cut.blocks[1].weight, whole.blocks[1].weight)
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):

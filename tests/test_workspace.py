@@ -347,7 +347,7 @@ def _outside():
 
 def _with_small_files(course, code):
     """Run code for this course with files limited to ten bytes, the nearest thing to a full disk."""
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)); import mmcourse.workspace; " \
-            f"from pathlib import Path; mmcourse.root = lambda: Path({str(course)!r}); "
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)); " \
+            f"import mmcourse.workspace, pathlib; mmcourse.root = lambda: pathlib.Path({str(course)!r}); "
     own = {name: value for name, value in os.environ.items() if not name.startswith("MMCOURSE")}
     return subprocess.run([sys.executable, "-B", "-c", limit + code], env=own, capture_output=True, text=True)

@@ -17,16 +17,16 @@ class RMSNorm(nn.Module):
 
 
 def rotations(positions, d_head, base=10_000.0):
-    """Complex numbers (..., T, d/2) of length one and angle position * base^(-2i/d) (Su et al. 2021)."""
+    """Cosines and sines (..., T, d/2) of the angles position * base^(-2i/d) (Su et al. 2021)."""
     speeds = base ** (-torch.arange(0, d_head, 2, device=positions.device) / d_head)
     angles = positions[..., None] * speeds
-    return torch.polar(torch.ones_like(angles), angles)
+    return angles.cos(), angles.sin()
 
 
-def rotate(x, turn):
-    """Numbers 2i and 2i + 1 of each head (B, H, T, d) are a point in the plane: turn it by its angle."""
-    points = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
-    return torch.view_as_real(points * turn).flatten(-2)
+def rotate(x, cos, sin):
+    """Lesson 12's rotary, its angles made once for all layers: x (B, H, T, d)."""
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
 
 
 class SwiGLU(nn.Module):
@@ -58,15 +58,16 @@ class GroupedQueryAttention(nn.Module):
         self.output = nn.Linear(d_model, d_model, bias=False)
 
     def forward(self, x, turn, mask=None, past=None):
-        q, k, v = (part(x).unflatten(-1, (-1, self.d_head)).transpose(1, 2)
+        q, k, v = (part(x).float().unflatten(-1, (-1, self.d_head)).transpose(1, 2)
                    for part in (self.query, self.key, self.value))
-        q, k = rotate(q, turn), rotate(k, turn)
+        q, k = rotate(q, *turn), rotate(k, *turn)
         if past is not None:
             past[:] = [torch.cat([old, new], 2) for old, new in zip(past, (k, v))] if past else [k, v]
             k, v = past
         shared = q.shape[1] // k.shape[1]
         k, v = (part.repeat_interleave(shared, dim=1) for part in (k, v))
-        mixed = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None and q.shape[2] > 1)
+        with torch.autocast("cpu", enabled=False):         # on a CPU its bfloat16 form is slower
+            mixed = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None and q.shape[2] > 1)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 

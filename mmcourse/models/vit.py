@@ -1,61 +1,108 @@
-"""Vision Transformer: a picture cut into patches, read like a sentence (lesson 14)."""
+"""Vision Transformer: a picture cut into patches and read like a sentence (lesson 14)."""
 
 import torch
 from torch import nn
 
-from mmcourse.models.attention import MultiHeadAttention
+from mmcourse.models.transformer import Encoder
+from mmcourse.world import Object, Scene, SPECS
+
+STANDARD = SPECS["standard"]
+KINDS = [(color, shape) for color in STANDARD.colors for shape in STANDARD.shapes]
 
 
 def patchify(images, size):
-    """Cut pictures (B, C, H, W) into square patches (B, N, C * size * size), in reading order."""
+    """Cut pictures (B, C, H, W) into patches (B, N, C * size * size), in reading order."""
     batch, channels, height, width = images.shape
     if height % size or width % size:
-        raise ValueError(f"A picture of {height} x {width} does not split into patches of {size}.")
-    rows, columns = height // size, width // size
-    cut = images.reshape(batch, channels, rows, size, columns, size)
-    return cut.permute(0, 2, 4, 1, 3, 5).reshape(batch, rows * columns, channels * size * size)
-
-
-class Block(nn.Module):
-    """Pre-norm Transformer block: attention, then a small network for each token.
-
-    x (B, T, D) -> (B, T, D) and the attention's weights (B, H, T, T).
-    """
-
-    def __init__(self, d_model, num_heads):
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
-        self.attention = MultiHeadAttention(d_model, num_heads)
-        self.feed_forward = nn.Sequential(
-            nn.Linear(d_model, 4 * d_model), nn.GELU(), nn.Linear(4 * d_model, d_model))
-
-    def forward(self, x):
-        mixed, weights = self.attention(self.norm1(x))
-        x = x + mixed
-        return x + self.feed_forward(self.norm2(x)), weights
+        raise ValueError(f"A picture of {height} x {width} pixels does not split into "
+                         f"patches of {size} x {size}.")
+    cut = images.reshape(batch, channels, height // size, size, width // size, size)
+    return cut.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
 
 
 class VisionTransformer(nn.Module):
-    """ViT (Dosovitskiy et al. 2021): images (B, C, H, W) -> (B, 1 + N, D), class token first."""
+    """ViT (Dosovitskiy et al. 2021): images (B, C, H, W) -> tokens (B, 1 + N, D).
 
-    def __init__(self, image_size=64, patch_size=8, d_model=128, num_heads=4, num_layers=4, channels=3):
+    Token 0 is the class token, then the patches in reading order. With pre_norm the tokens
+    are normalized before the first block too, as in CLIP (Radford et al. 2021).
+    """
+
+    def __init__(self, image_size, patch_size, d_model, num_heads, num_layers, d_ff=None,
+                 pre_norm=False):
         super().__init__()
         self.patch_size, patches = patch_size, (image_size // patch_size) ** 2
-        self.patch = nn.Linear(channels * patch_size ** 2, d_model)
-        self.class_token = nn.Parameter(torch.randn(1, 1, d_model) * 0.02)
-        self.position = nn.Parameter(torch.randn(1, 1 + patches, d_model) * 0.02)
-        self.blocks = nn.ModuleList(Block(d_model, num_heads) for _ in range(num_layers))
-        self.norm = nn.LayerNorm(d_model)
+        self.patch = nn.Linear(3 * patch_size ** 2, d_model)
+        self.class_token = nn.Parameter(torch.randn(d_model) * 0.02)
+        self.position = nn.Parameter(torch.randn(1 + patches, d_model) * 0.02)
+        self.pre_norm = nn.LayerNorm(d_model) if pre_norm else nn.Identity()
+        self.encoder = Encoder(num_layers, d_model, num_heads, d_ff)
 
     def forward(self, images):
-        return self.look(images)[0]
+        patches = self.patch(patchify(images, self.patch_size))              # (B, N, D)
+        first = self.class_token.expand(len(images), 1, -1)                      # (B, 1, D)
+        tokens = torch.cat([first, patches], dim=1) + self.position
+        return self.encoder(self.pre_norm(tokens))
 
-    def look(self, images):
-        """The tokens and, for each block, its attention weights (B, H, 1 + N, 1 + N)."""
-        patches = self.patch(patchify(images, self.patch_size))
-        first = self.class_token.expand(len(images), -1, -1)
-        x, maps = torch.cat([first, patches], 1) + self.position, []
-        for block in self.blocks:
-            x, weights = block(x)
-            maps.append(weights)
-        return self.norm(x), maps
+
+@torch.no_grad()
+def attention_maps(vit, images):
+    """The weights of every block, (L, B, H, 1 + N, 1 + N): who looks at whom."""
+    maps = []
+    hooks = [block.attend.register_forward_hook(lambda layer, given, out: maps.append(out[1]))
+             for block in vit.encoder.blocks]
+    vit(images)
+    for hook in hooks:
+        hook.remove()
+    return torch.stack(maps)
+
+
+def attention_distance(maps, patch_size):
+    """How far heads look, in pixels: (L, B, H, 1 + N, 1 + N) -> (L, H).
+
+    The mean distance of two patches' middles, weighted by the attention between them, over
+    all pictures and patches; the class token has no place and is left out.
+    """
+    weights = maps[..., 1:, 1:]
+    weights = weights / weights.sum(-1, keepdim=True)
+    side = round(weights.shape[-1] ** 0.5)
+    places = torch.cartesian_prod(torch.arange(side), torch.arange(side)).float() * patch_size
+    return (weights.cpu() * torch.cdist(places, places)).sum(-1).mean((1, 3))
+
+
+class VisionEncoder(nn.Module):
+    """The course's eye: a ViT trained to say for each patch which thing lies over it.
+
+    forward(images (B, 3, 64, 64) in [-1, 1]) -> (B, 64, 128): a token for each 8 x 8 patch.
+    `vit(images)` keeps the class token, first, which knows what kinds of things there are.
+    """
+
+    PARTS = {"center": 1, "covered": 1, "shape": 4, "color": 6, "size": 2, "place": 2}
+
+    def __init__(self, num_layers=4):
+        super().__init__()
+        self.vit = VisionTransformer(64, 8, d_model=128, num_heads=4, num_layers=num_layers)
+        self.cell = nn.Linear(128, sum(self.PARTS.values()))
+        self.picture = nn.Linear(128, len(KINDS))
+
+    def forward(self, images):
+        return self.vit(images)[:, 1:]
+
+    def report(self, images):
+        """What it says: {part: (B, 64, width)} of each patch, "kinds" (B, 24) of the whole."""
+        tokens = self.vit(images)
+        parts = self.cell(tokens[:, 1:]).split(tuple(self.PARTS.values()), dim=-1)
+        return dict(zip(self.PARTS, parts)) | {"kinds": self.picture(tokens[:, 0])}
+
+    @torch.no_grad()
+    def read(self, images):
+        """The scenes that it sees: a thing for each patch that says "its center is here"."""
+        said, scenes = self.report(images), []
+        for b, centers in enumerate(said["center"][..., 0] > 0):
+            things = []
+            for n in centers.nonzero()[:, 0].tolist():
+                shape, color, size = (getattr(STANDARD, f"{part}s")[said[part][b, n].argmax()]
+                                      for part in ("shape", "color", "size"))
+                x, y = said["place"][b, n].clamp(0, 1).tolist()
+                things.append(Object(shape, color, size, x=x, y=y))
+            scenes.append(Scene(things))
+        return scenes

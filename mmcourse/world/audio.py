@@ -15,7 +15,8 @@ from mmcourse.world.scene import COLORS, GRID, SHAPES, SIZES, TEXTURES, UNKNOWN,
 RATE = 16_000  # samples a second
 STEP = RATE // 50  # samples in which the line crosses one step of the grid: 20 ms
 SAMPLES = GRID * STEP
-LOW, OCTAVES = 220.0, 2  # pitch in Hz at the bottom of the picture, and octaves from there to its top
+LOW, OCTAVES = 220.0, 1.9  # pitch in Hz at the bottom of the picture, and octaves from there to its top: an octave is
+# no whole number of grid steps, so that no object's pitch is exactly another one's harmonic
 LOUD = {"small": 0.06, "large": 0.12}  # root mean square of a solid object's tone
 TIMBRES = dict(zip(SHAPES, np.array([  # strength of harmonics 1 to 6
     [1, 0, 0, 0, 0, 0],  # circle: a pure tone

@@ -1,0 +1,116 @@
+"""The vision encoder: every patch learns to say which thing lies over it, and where (lesson 14)."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from mmcourse import device, world
+from mmcourse.models.vit import KINDS, STANDARD, VisionEncoder
+from mmcourse.recipes import Recipe
+from mmcourse.training import moved
+
+GRID, BATCH = 8, 32
+
+
+def truth(scenes, grid=GRID):
+    """What lies over each of grid x grid cells: labels (B, N, 5) and places (B, N, 2).
+
+    labels: is a thing's center here, is the cell covered, and the numbers of shape, color and
+    size of the thing whose box covers most of it (10% at least); places: that thing's x, y.
+    """
+    labels = np.zeros((len(scenes), grid, grid, 5), np.int64)
+    places = np.zeros((len(scenes), grid, grid, 2), np.float32)
+    low = np.arange(grid) / grid
+    for b, scene in enumerate(scenes):
+        most = np.full((grid, grid), 0.1)
+        for thing in scene:
+            x0, y0, x1, y1 = thing.box
+            wide, high = (np.clip(np.minimum(b, low + 1 / grid) - np.maximum(a, low), 0, 1)
+                          for a, b in ((x0, x1), (y0, y1)))
+            share = np.outer(high, wide) * grid ** 2                  # of each cell, 0 to 1
+            mine = share > most
+            most = np.maximum(most, share)
+            looks = [getattr(STANDARD, f"{name}s").index(getattr(thing, name))
+                     for name in ("shape", "color", "size")]
+            labels[b, mine, 1:], places[b, mine] = (1, *looks), (thing.x, thing.y)
+            labels[b, int(thing.y * grid), int(thing.x * grid), 0] = 1
+    return torch.from_numpy(labels).flatten(1, 2), torch.from_numpy(places).flatten(1, 2)
+
+
+def pictures(scenes):
+    """What models see: (B, 3, 64, 64) floats in [-1, 1]."""
+    return torch.from_numpy(world.draw(scenes, 64)).permute(0, 3, 1, 2) / 127.5 - 1
+
+
+def kinds(scenes):
+    """Is there a red circle, a red square, ...: (B, 24) of 0 and 1, in the order of KINDS."""
+    there = [{(thing.color, thing.shape) for thing in scene} for scene in scenes]
+    return torch.tensor([[float(kind in seen) for kind in KINDS] for seen in there])
+
+
+def data(seeds):
+    """Pictures, labels, places and kinds of the scenes of these seeds."""
+    scenes = [world.sample(seed) for seed in seeds]
+    return pictures(scenes), *truth(scenes), kinds(scenes)
+
+
+def batch(step):
+    return data(range(step * BATCH, (step + 1) * BATCH))
+
+
+def loss(model, data):
+    images, labels, places, there = data
+    with torch.autocast(device().type, torch.bfloat16):
+        said = model.report(images)
+    said = {part: value.float() for part, value in said.items()}
+    covered = labels[..., 1] > 0
+    total = (2 * F.binary_cross_entropy_with_logits(said["center"][..., 0], labels[..., 0].float())
+             + F.binary_cross_entropy_with_logits(said["covered"][..., 0], labels[..., 1].float())
+             + 4 * F.binary_cross_entropy_with_logits(said["kinds"], there)
+             + 16 * F.smooth_l1_loss(said["place"][covered], places[covered], beta=1 / 32))
+    for number, part in enumerate(("shape", "color", "size"), start=2):
+        total = total + F.cross_entropy(said[part][covered], labels[covered][:, number])
+    return total
+
+
+@torch.no_grad()
+def features(model, seeds):
+    """The encoder's tokens (B, 64, D), class tokens (B, D), and the truth, on the CPU."""
+    images, labels, places, there = data(seeds)
+    tokens = torch.cat([model.vit(part.to(device())).float().cpu() for part in images.split(100)])
+    return tokens[:, 1:], tokens[:, 0], labels, places, there
+
+
+def linear(train, target, test):
+    """A linear probe: least squares with a constant, fitted on `train`, answers for `test`."""
+    def one(x):
+        return torch.cat([x, torch.ones(len(x), 1)], 1).double()
+    return (one(test) @ torch.linalg.lstsq(one(train), target.double()).solution).float()
+
+
+def evaluate(model, train=range(10**9, 10**9 + 2000), test=world.split("validation").seeds[:1000]):
+    """What a linear probe reads from frozen features, on held-out scenes.
+
+    shape, color, size, place (both x and y within 1/32 of the canvas): from the token of the
+    patch that holds a thing's center. presence: is a center here, for each patch. kinds: is
+    there a red circle, ..., from the class token, right for each of the 24 kinds.
+    """
+    (a, first_a, labels_a, places_a, there_a), (b, first_b, labels_b, places_b, there_b) = \
+        (features(model, seeds) for seeds in (train, test))
+    on_a, on_b = labels_a[..., 0] > 0, labels_b[..., 0] > 0
+    scores = {}
+    for number, part in enumerate(("shape", "color", "size"), start=2):
+        guess = linear(a[on_a], F.one_hot(labels_a[on_a][:, number]), b[on_b]).argmax(-1)
+        scores[part] = (guess == labels_b[on_b][:, number]).float().mean().item()
+    error = (linear(a[on_a], places_a[on_a], b[on_b]) - places_b[on_b]).abs()
+    scores["place"] = (error < 1 / 32).all(-1).float().mean().item()
+    scores["place_error_in_pixels"] = error.mean().item() * 64
+    guess = linear(a.flatten(0, 1), labels_a[..., :1].flatten(0, 1), b.flatten(0, 1))[:, 0] > 0.5
+    scores["presence"] = (guess == (labels_b[..., 0] > 0).flatten()).float().mean().item()
+    guess = linear(first_a, there_a, first_b) > 0.5
+    scores["kinds"] = (guess == (there_b > 0)).float().mean().item()
+    return scores
+
+
+RECIPE = Recipe(model=VisionEncoder, batch=batch, loss=loss, steps={"cpu": 4000, "gpu": 12000},
+                evaluate=evaluate, options={"lr": 2e-3, "muon": 0.02, "warmup": 200})
