@@ -1,9 +1,9 @@
-"""Record the course's vocabulary in four synthetic voices: needs espeak-ng (1.51 made the file that is shipped).
+"""Record the course's vocabulary in four synthetic voices: needs espeak-ng (1.51 made the shipped file).
 
     python data/make_speech.py
 
-writes data/speech.npz: `words` (W,) and `voices` (V,) strings; `samples`, 8-bit mu-law at 8 kHz, every word of the first
-voice, then of the next; `ends` (V, W), where each word ends in them.
+writes data/speech.npz: `words` (W,) and `voices` (V,) strings; `samples`, 8-bit mu-law at 8 kHz, every word
+of the first voice, then of the next; `ends` (V, W), where each word ends in them.
 """
 
 import io
@@ -21,14 +21,16 @@ VOICES = {  # name -> espeak-ng's voice, pitch (0 to 99), words a minute
     "bass": ("en-us+m7", 30, 175), "tenor": ("en-gb+m3", 55, 180),
     "alto": ("en-us+f2", 45, 175), "soprano": ("en-gb-scotland+f4", 70, 170),
 }
-MORE = """yes zero one two three four five six seven eight nine at end way does move first times bounce bounces appear appears
-leave leaves change changes changed up down before was it rest rests slide slides shake shakes spin spins""".split()
+MORE = """yes zero one two three four five six seven eight nine at end way does move first times bounce
+bounces appear appears leave leaves change changes changed up down before was it rest rests slide slides shake
+shakes spin spins""".split()
 SOUNDS = {"a": "[[a#]]"}  # words that espeak-ng would spell out when they stand alone
 
 
 def record(word, voice, pitch, speed):
     """A word as float (n,) at 8 kHz, silence cut off, all equally loud."""
-    command = ["espeak-ng", "-v", voice, "-p", str(pitch), "-s", str(speed), "--stdout", SOUNDS.get(word, word)]
+    text = SOUNDS.get(word, word)
+    command = ["espeak-ng", "-v", voice, "-p", str(pitch), "-s", str(speed), "--stdout", text]
     with wave.open(io.BytesIO(subprocess.run(command, capture_output=True, check=True).stdout)) as file:
         rate, sound = file.getframerate(), np.frombuffer(file.readframes(10 ** 7), np.int16) / 2 ** 15
     loud = np.flatnonzero(abs(sound) > 0.01 * abs(sound).max())
@@ -47,7 +49,8 @@ def main():
     path, part = Path(__file__).with_name("speech.npz"), Path(__file__).with_name("speech.part.npz")
     np.savez_compressed(part, words=words, voices=list(VOICES), samples=np.concatenate(sounds), ends=ends)
     os.replace(part, path)
-    print(f"{len(words)} words, {len(VOICES)} voices, {ends[-1, -1] / RECORDED:.0f} s, {path.stat().st_size:,} bytes")
+    seconds, size = ends[-1, -1] / RECORDED, path.stat().st_size
+    print(f"{len(words)} words, {len(VOICES)} voices, {seconds:.0f} s, {size:,} bytes")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-// The scene editor in the browser: it shows the view that Python sends and tells Python what the reader
-// does. Its page is editor.html, where data-is names the parts that are used here.
+// The scene editor in the browser: shows the view that Python sends, tells Python what the reader does.
 
 const STEP = 4 / 128;                        // of an arrow key, canvas = 1; a quarter of it with Shift
 const WAYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -27,12 +26,14 @@ class Editor {
     el.innerHTML = model.get("page");
     el.dataset.lmSuppressShortcuts = "true"; // keys pressed here are not JupyterLab's
     for (const part of el.querySelectorAll("[data-is]")) this[part.dataset.is] = part;
-    this.menus = Object.entries(model.get("words")).map(([name, words]) => this.menu(name, words));
+    this.menus = Object.entries(model.get("words")).map((entry) => this.menu(...entry));
     this.plus.onclick = () => this.add();
     this.picture.onclick = (event) => this.add(this.pointer(event));
     this.minus.onclick = () => this.ask("remove", { key: this.selected });
     this.anew.onclick = () => this.ask("anew");
-    this.sentence.onkeydown = ({ key }) => key === "Enter" && this.ask("judge", { sentence: this.sentence.value });
+    this.sentence.onkeydown = ({ key }) => {
+      if (key === "Enter") this.ask("judge", { sentence: this.sentence.value });
+    };
   }
 
   menu(name, words) {
@@ -90,9 +91,9 @@ class Editor {
     hit.onpointermove = (event) => {
       if (!this.grip) return;
       const { x, y } = this.pointer(event);
-      this.grip.moved ||= Math.hypot(x + this.grip.x - hit.x, y + this.grip.y - hit.y) > 1 / 128;
-      if (this.grip.moved) this.put(hit, x + this.grip.x, y + this.grip.y);
-      if (this.grip.moved && !this.waiting) move();    // the next time when Python has answered
+      this.put(hit, x + this.grip.x, y + this.grip.y);
+      this.grip.moved = true;
+      if (!this.waiting) move();                       // the next time when Python has answered
     };
     hit.onlostpointercapture = () => {
       if (this.grip?.moved) move();
@@ -100,15 +101,15 @@ class Editor {
     };
     hit.onkeydown = (event) => {
       const [way, step] = [WAYS[event.key], event.shiftKey ? STEP / 4 : STEP];
-      if (!way && event.key !== "Delete") return;
+      if (event.key === "Delete") this.ask("remove", { key });
+      if (!way) return;
       event.preventDefault();
       if (event.repeat && this.waiting) return;
-      if (!way) return this.ask("remove", { key });
       this.put(hit, hit.x + way[0] * step, hit.y + way[1] * step);
       move();
     };
-    this.ground.append(hit);
     this.hits.set(key, hit);
+    this.ground.append(hit);
     return hit;
   }
 
@@ -124,7 +125,7 @@ class Editor {
       if (isNew && this.adding) hit.focus();
     }
     this.adding &&= this.waiting > 0;
-    this.dropGone(new Set(view.things.map((thing) => thing.key)));
+    this.hits.forEach((hit, key) => view.things.some((thing) => thing.key === key) || this.drop(hit, key));
     this.select(this.hits.has(this.selected) ? this.selected : this.hits.keys().next().value ?? null);
     this.said.classList.toggle("mm-refused", view.refused);
     fill(this.captions, view.captions.map((text) => [text]));
@@ -132,12 +133,10 @@ class Editor {
     for (const part of ["said", "read", "verdict"]) this[part].textContent = view[part];
   };
 
-  dropGone(there) {
-    for (const [key, hit] of [...this.hits].filter(([key]) => !there.has(key))) {
-      this.hits.delete(key);
-      if (hit === document.activeElement) (this.hits.values().next().value ?? this.plus).focus();
-      hit.remove();
-    }
+  drop(hit, key) {
+    this.hits.delete(key);
+    if (hit === document.activeElement) (this.hits.values().next().value ?? this.plus).focus();
+    hit.remove();
   }
 }
 

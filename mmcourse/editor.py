@@ -9,6 +9,7 @@ from math import hypot
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from IPython.display import display
 
 from mmcourse import show, widgets, world
 from mmcourse.world.scene import ATTRIBUTES, EDGE, GAP, GRID, SIZES, Object, Scene, as_spec
@@ -33,7 +34,6 @@ def edit(scene, spec="standard"):
     if not widgets.interactive():
         _figure(board)
     else:
-        from IPython.display import display
         display(_canvas(board) if find_spec("anywidget") else _controls(board))
     return board
 
@@ -76,7 +76,7 @@ class Board:
         """Add an object with its centre at (x, y), by default where there is room nearest to the middle."""
         most = self.spec.objects[1]
         if len(self.things) >= most:
-            raise ValueError(f"There are {len(self.things)} objects and there may be {most}: remove one first.")
+            raise ValueError(f"More than {most} objects are not allowed here: remove one first.")
         look = {kind: self.spec.words(kind)[0] for kind in ATTRIBUTES} | look
         thing = self._nearest(Object(**look)) if x is None else self._fitted(Object(**look, x=x, y=y))
         self.things[max(self.things, default=-1) + 1] = thing
@@ -145,7 +145,8 @@ class Board:
         return {
             "turn": self.turn, "said": self.said, "refused": self.refused, "verdict": self.verdict(),
             "picture": "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode(),
-            "things": [asdict(thing) | {"key": key, "half": SIZES[thing.size], "label": f"{thing}, {_place(thing)}"}
+            "things": [asdict(thing) | {"key": key, "half": SIZES[thing.size],
+                                        "label": f"{thing}, {_place(thing)}"}
                        for key, thing in self.things.items()],
             "captions": list(self.captions.values()),
             "questions": list(self.questions.values()),
@@ -265,12 +266,14 @@ def _controls(board):
         which.options = [(f"{n}: {thing}", k) for n, (k, thing) in enumerate(board.things.items(), 1)]
         which.value = key if key in board.things else next(iter(board.things), None)
         if thing := board.things.get(which.value):
-            for kind, menu in menus.items():
-                menu.value = getattr(thing, kind)
-            for axis, slider in sliders.items():
-                slider.value = round(getattr(thing, axis) * GRID)
+            now = asdict(thing) | {axis: round(getattr(thing, axis) * GRID) for axis in sliders}
+            for name, control in (menus | sliders).items():
+                control.value = now[name]
         loading.clear()
         page.value = _page(board.view())
+
+    def move(_):
+        do("move", key=which.value, **{axis: slider.value / GRID for axis, slider in sliders.items()})
 
     def do(action, **details):
         if not loading:
@@ -281,7 +284,7 @@ def _controls(board):
     for kind, menu in menus.items():
         menu.observe(lambda new, kind=kind: do("change", key=which.value, **{kind: new.new}), "value")
     for slider in sliders.values():
-        slider.observe(lambda _: do("move", key=which.value, **{a: s.value / GRID for a, s in sliders.items()}), "value")
+        slider.observe(move, "value")
     sentence.observe(lambda new: do("judge", sentence=new.new), "value")
     add.on_click(lambda _: do("place", **{kind: menu.value for kind, menu in menus.items()}))
     remove.on_click(lambda _: do("remove", key=which.value))
@@ -292,5 +295,5 @@ def _controls(board):
 def _page(view):
     lines = [view["said"], *view["captions"], *map(" ".join, view["questions"]),
              f"Does the oracle read this scene from the pixels? {view['read']}", view["verdict"]]
-    return (f'<img alt="the scene" width="320" style="image-rendering: pixelated" src="{view["picture"]}">'
-            + "".join(f"<p>{escape(line)}</p>" for line in lines if line))
+    return (f'<img alt="the scene" width="320" style="image-rendering: pixelated; border: 1px solid #9a9a9a" '
+            f'src="{view["picture"]}"><br>' + "<br>".join(escape(line) for line in lines if line))

@@ -77,6 +77,9 @@ WRONG = [
     ("01.5", "scrambled", lambda f: (f / 127.5 - 1).reshape(3, *f.shape[:3])),
     ("01.5", "scrambled", lambda f: ((f - 128) / 128).reshape(3, *f.shape[:3])),
     ("01.5", "wrap around", lambda f: ((f - 128) / 128).permute(3, 0, 1, 2)),
+    ("01.5", "Divide by 127.5", lambda f: ((f.float() - 128) / 128).permute(3, 0, 1, 2)),
+    ("01.5", "scrambled", lambda f: ((f.float() - 128) / 128).reshape(3, *f.shape[:3])),
+    ("01.2", "permute needs all four", lambda p: p.permute(2, 0, 1) / 127.5 - 1),
     ("01.5", "Time comes first", lambda f: f.permute(0, 3, 1, 2) / 127.5 - 1),
     ("01.5", "Rows and columns", lambda f: f.permute(3, 0, 2, 1) / 127.5 - 1),
     ("01.6", "count colors", lambda p: sum(int((p == torch.tensor(rgb)).all(-1).sum()) > 12

@@ -110,7 +110,7 @@ WRONG = [
     ("11.3", "may look at itself", lambda n, c: mask_loops(n, c, lambda t, s, n: s < n and (s < t or not c))),
     ("11.3", "nobody looks ahead", lambda n, c: mask_loops(n, c, lambda t, s, n: s < n)),
     ("11.3", "join the two", lambda n, c: mask_loops(n, c, lambda t, s, n: (s < n or s <= t) if c and s <= t else s < n and not c)),
-    ("11.3", "not the padding keys", lambda n, c: mask_loops(n, c, lambda t, s, n: t < n and (s <= t or not c))),
+    ("11.3", "hide keys only", lambda n, c: mask_loops(n, c, lambda t, s, n: t < n and (s <= t or not c))),
     ("11.3", "should have the shape", lambda n, c: torch.arange(5) < n[:, None]),
     ("11.3", "should be bool", lambda n, c: mask_loops(n, c, lambda t, s, n: s < n and (s <= t or not c)).float()),
     ("11.4", "one wide head", lambda x, q, k, v, o, n, mask=None: heads(x, (q, k, v, o), 1, good_split, good_merge, mask=mask)),
@@ -124,11 +124,24 @@ WRONG = [
      lambda x, q, k, v, o, n, mask=None: heads(x, (q, k, v, o), n, good_split, good_merge, x.shape[-1] ** -0.5, mask)),
     ("11.4", "mask is not used",
      lambda x, q, k, v, o, n, mask=None: heads(x, (q, k, v, o), n, good_split, good_merge)),
+    ("11.2", "not low enough", lambda q, k, v, mask=None: plain(q, k, v, mask, hide=lambda t, m: t.masked_fill(~m, -1e4), after=zero)),
+    ("11.3", "hide keys only", lambda n, c: mask_loops(n, c, lambda t, s, n: s < n and t < n and (s <= t or not c))),
+    ("11.4", "attend to one another", lambda x, q, k, v, o, n, mask=None: F.scaled_dot_product_attention(
+        *(y.view(*y.shape[:2], n, -1) for y in (x @ q, x @ k, x @ v))).reshape(x.shape) @ o),
+    ("11.4", "not as x @ w.T", lambda x, q, k, v, o, n, mask=None: heads(x, (q.T, k.T, v.T, o.T), n, good_split, good_merge, mask=mask)),
+    ("11.4", "woven", lambda x, q, k, v, o, n, mask=None: heads(
+        x, (q, k, v, o), n, lambda y, n: y.view(*y.shape[:2], -1, n).permute(0, 3, 1, 2),
+        lambda y, x: y.permute(0, 2, 3, 1).reshape(x.shape), mask=mask)),
+    ("11.4", "wrong way round", lambda x, q, k, v, o, n, mask=None: heads(
+        x, (q, k, v, o), n, good_split, good_merge, mask=None if mask is None else ~mask)),
     ("11.5", "True means hidden", lambda layer, w, n: vectors(layer, w, n, lambda real: real, word_mean)),
     ("11.5", "still looks at the padding", lambda layer, w, n: vectors(layer, w, n, lambda real: None, word_mean)),
     ("11.5", "still counts the padding", lambda layer, w, n: vectors(layer, w, n, torch.logical_not, lambda y, real: y.mean(1))),
-    ("11.6", "brightest", lambda cells, color: (cells @ color).softmax(0)),
-    ("11.6", "sharper", lambda cells, color: (-4 * ((cells - color) ** 2).sum(-1)).softmax(0)),
+    ("11.6", "bright cells win", lambda cells, color: (cells @ color).softmax(0)),
+    ("11.6", "larger number", lambda cells, color: (-((cells - color) ** 2).sum(-1)).softmax(0)),
+    ("11.6", "Sharper will not help",
+     lambda cells, color: (100 * (cells - cells.mean(0)) @ (color - cells.mean(0))).softmax(0)),
+    ("11.6", "holds NaN", lambda cells, color: cells.sum(-1) * torch.nan),
     ("11.6", "sum to one", lambda cells, color: -((cells - color) ** 2).sum(-1)),
 ]
 

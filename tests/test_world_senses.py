@@ -1,5 +1,6 @@
-"""Films, sounds, spoken words, point clouds and sensors: shapes, ranges, and the truth recovered from each of them."""
+"""Films, sounds, spoken words, point clouds and sensors: shapes, ranges, and the truth, recovered."""
 
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -50,7 +51,8 @@ def test_events_are_found_where_they_happen():
     assert Film([moving(20, 23, None), moving(99, 99, 99)]).events == (Event(2, "leave", 0),)
     changed = moving(20, 20)[:1] + track([(20, 64)], color="blue")
     assert Film([changed]).events == (Event(1, "recolor", 0),)
-    assert way(moving(20, 20, 17)) == "left" and way(track([(9, 9), (9, 12)])) == "down" and way(moving(20, 20)) is None
+    assert way(moving(20, 20, 17)) == "left" and way(moving(20, 20)) is None
+    assert way(track([(9, 9), (9, 12)])) == "down" and way(track([(9, 9), None, (9, 2)])) == "up"
 
 
 def test_objects_of_a_film_stay_on_the_canvas_and_apart_and_keep_their_speed():
@@ -74,7 +76,7 @@ def test_objects_of_a_film_stay_on_the_canvas_and_apart_and_keep_their_speed():
 
 
 def test_watching_the_pictures_gives_the_film_back():
-    for seed in range(25):
+    for seed in range(15):
         one = film(world.sample(seed, ("standard", "rich", "gray")[seed % 3]), 16, seed)
         again = watch(one.frames(64))
         assert again == one and again.events == one.events
@@ -89,10 +91,12 @@ def test_answers_hold_for_the_film_that_is_read_back_from_its_pictures():
 
 
 def test_film_answers_by_hand():
-    other = [replace(BALL, shape="star", x=0.8, y=0.8)] * 4 + [replace(BALL, shape="star", color="blue", x=0.8, y=0.8)]
+    star = replace(BALL, shape="star", x=0.8, y=0.8)
+    other = [star] * 4 + [replace(star, color="blue")]
     one = Film([moving(20, 15, 12, 15, 18), other, [None] * 3 + [replace(BALL, shape="square", y=0.2)] * 2])
     answers = {
-        ("way", ("circle",)): "left", ("times", "bounce", ("circle",)): "1", ("times", "bounce", ("star",)): "0",
+        ("way", ("circle",)): "left",
+        ("times", "bounce", ("circle",)): "1", ("times", "bounce", ("star",)): "0",
         ("happens", "appear", ("square",)): "yes", ("happens", "appear", ("circle",)): "no",
         ("order", ("bounce", ("circle",)), ("appear", ("square",))): "yes",
         ("order", ("recolor", ("star",)), ("appear", ("square",))): "no",
@@ -127,7 +131,7 @@ def test_film_questions_are_balanced_and_of_every_kind():
     assert {kind.removeprefix("first") for kind in answers} == {
         "way", "bounces", "happens", "order", "before", "shape", "color", "size"}
     for kind, counts in answers.items():
-        share = 1 / len(counts)  # of 95 % intervals for about so many independent questions, a film gives about two
+        share = 1 / len(counts)  # and two standard deviations, as if a film gave two independent questions
         slack = 0.05 + 2 * (share * (1 - share) / (counts.total() / 2)) ** 0.5
         assert counts.most_common(1)[0][1] / counts.total() < share + slack, (kind, counts)
     assert len(texts) > 300
@@ -186,7 +190,7 @@ def test_every_shape_color_size_and_texture_is_heard():
 
 
 def test_hearing_gives_the_scene_back():
-    for seed in range(25):
+    for seed in range(12):
         scene = world.sample(seed + 500, ("standard", "crowded", "rich")[seed % 3])
         wave = sound(scene)
         assert abs(wave).max() <= 1
@@ -199,7 +203,8 @@ def test_a_crowd_is_not_clipped_and_an_object_at_the_edge_is_cut():
     crowd = Scene(tuple(Object("crown", "red", x=0.5, y=y / 10) for y in range(10)))
     assert abs(sound(crowd)).max() == pytest.approx(1)
     edge = sound(Scene((Object("circle", "red", x=0.0), Object("star", "blue", x=1.0, y=0.1))))
-    assert abs(edge[:10 * STEP]).max() > 0.1 < abs(edge[-10 * STEP:]).max() and not edge[20 * STEP:100 * STEP].any()
+    assert abs(edge[:10 * STEP]).max() > 0.1 < abs(edge[-10 * STEP:]).max()
+    assert not edge[20 * STEP:100 * STEP].any()
 
 
 @pytest.mark.parametrize("wave", [np.zeros(100, np.float32), np.zeros(SAMPLES, int), np.full(SAMPLES, np.nan),
@@ -230,9 +235,7 @@ def test_everything_the_world_says_can_be_spoken():
             said += [text for question in asked for text in (question.text, question.answer)]
     for voice in VOICES:
         words = recordings()[voice]
-        unsaid = {word for text in said for word in text.replace(",", " ").replace(".", " ").strip("?").split()
-                  if word not in words and not word.isdigit()}
-        assert not unsaid
+        assert not {word for text in said for word in re.findall("[a-z]+", text)} - set(words)
     for n, text in enumerate(said[::60]):
         wave = speak(text, VOICES[n % 4], n)
         assert wave.dtype == np.float32 and wave.ndim == 1 and 0.2 < abs(wave).max() <= 1
@@ -291,7 +294,8 @@ def test_a_cloud_lies_on_the_surface_of_its_objects():
         for box, own in ((thing.box, labels == i) for i, thing in enumerate(scene)):
             low, high = (box[0], 1 - box[3], 0), (box[2], 1 - box[1], box[2] - box[0])
             z = points[own][:, 2]
-            assert (points[own] >= np.array(low) - 1e-6).all() and (points[own] <= np.array(high) + 1e-6).all()
+            assert (points[own] >= np.array(low) - 1e-6).all()
+            assert (points[own] <= np.array(high) + 1e-6).all()
             assert points[own].min(0) == pytest.approx(low, abs=0.05) and z.max() == pytest.approx(high[2])
             on_top = normals[own][:, 2] == 1
             assert z[on_top] == pytest.approx(high[2]) and not normals[own][~on_top][:, 2].any()
@@ -315,7 +319,8 @@ def test_points_are_uniform_on_the_surface():
     assert (labels == 0).mean() == pytest.approx(16 ** 2 / (16 ** 2 + 10 ** 2), abs=0.01)
     big = points[labels == 0]
     faces = Counter(map(tuple, normals[labels == 0].round(3)))
-    assert len(faces) == 5 and all(count / len(big) == pytest.approx(0.2, abs=0.01) for count in faces.values())
+    assert len(faces) == 5
+    assert [count / len(big) for count in faces.values()] == pytest.approx([0.2] * 5, abs=0.01)
     assert big[:, 2].mean() == pytest.approx(0.125 * 0.8 + 0.25 * 0.2, abs=0.002)
     top = big[big[:, 2] == np.float32(0.25)]
     assert top[:, :2].mean(0) == pytest.approx([0.25, 0.5], abs=0.003)
@@ -407,7 +412,8 @@ def test_spinning_keeps_the_length_of_gravity():
 
 def test_traces_are_pure_functions_with_questions():
     scene = world.sample(8)
-    assert (trace(scene, seed=3) == trace(scene, seed=3)).all() and (trace(scene, seed=3) != trace(scene, seed=4)).any()
+    one, again, other = (trace(scene, seed=seed) for seed in (3, 3, 4))
+    assert (one == again).all() and (one != other).any()
     answers = Counter()
     for seed in range(300):
         scene = world.sample(seed, "rich")
@@ -420,10 +426,12 @@ def test_traces_are_pure_functions_with_questions():
             kind, *rest = question.program
             if kind == "who":
                 who, = (i for i, activity in enumerate(doing) if activity == rest[0])
-                assert question.answer == getattr(scene[who], rest[1]) and question.text.endswith(f" {rest[0]}s?")
+                assert question.answer == getattr(scene[who], rest[1])
+                assert question.text.endswith(f" {rest[0]}s?")
                 continue
             who, = (i for i, o in enumerate(scene) if set(rest[-1]) <= {o.shape, o.color, o.size, o.texture})
-            assert question.answer == (doing[who] if kind == "does" else "yes" if doing[who] == rest[0] else "no")
+            truth = doing[who] if kind == "does" else "yes" if doing[who] == rest[0] else "no"
+            assert question.answer == truth
             answers[question.answer] += 1
     assert set(answers) == {*ACTIVITIES, "yes", "no"}
     assert 0.8 < answers["yes"] / answers["no"] < 1.25

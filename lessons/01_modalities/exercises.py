@@ -23,8 +23,8 @@ from mmcourse.checks import check
 #
 # | key | what it is |
 # |---|---|
-# | `red` | the byte 255 as a number of the course's range |
-# | `gray` | the byte 102 |
+# | `red` | the byte 255 as a number from −1 to 1 |
+# | `gray` | the byte 102 likewise |
 # | `photo` | how many numbers a color picture of 224 × 224 holds |
 # | `sound` | how many numbers two seconds at 16,000 a second are |
 # | `film` | how many numbers a film (1, 8, 3, 64, 64) holds |
@@ -50,7 +50,7 @@ check("01.1", predictions)
 # ## 01.2 Pictures to a tensor
 # *2 points · 10 minutes · easy*
 #
-# `pixels` is a batch of pictures as bytes: uint8 (B, H, W, 3). Return what PyTorch's layers want: float32 (B, 3, H, W) from −1 to 1.
+# `pixels` is a batch of pictures as bytes: uint8 (B, H, W, 3). Return what PyTorch's layers want: float32 (B, 3, H, W) from −1 to 1. Mind that there are four axes: the batch comes first.
 #
 # Example: one red pixel, `[[[[255, 0, 0]]]]`, becomes `[[[[1.]], [[-1.]], [[-1.]]]]`.
 
@@ -80,7 +80,7 @@ check("01.2", to_tensor)
 # ## 01.3 Sentences to numbers
 # *3 points · 15 minutes · medium*
 #
-# `sentences` is a list of texts, `vocabulary` a dict from word to number with `"<pad>": 0` and `"<unk>": 1`. Cut at the spaces. Return `ids`, int64 (B, T), T the longest sentence, padding behind the words; and `mask`, boolean (B, T), True for real words. A word that is not in the vocabulary becomes `<unk>`.
+# `sentences` is a list of texts, `vocabulary` a dict from word to number with `"<pad>": 0` and `"<unk>": 1`. Cut at the spaces. Return `ids`, int64 (B, T), where T is the length of the longest sentence and padding stands behind the words; and `mask`, boolean (B, T), True for real words. A word that is not in the vocabulary becomes `<unk>`.
 
 # %% [markdown] task="01.3"
 # Example: with `{"<pad>": 0, "<unk>": 1, "red": 2}` the sentences `["red", "big red"]` give ids `[[2, 0], [1, 2]]` and mask `[[True, False], [True, True]]`.
@@ -114,7 +114,7 @@ check("01.3", encode)
 # ## 01.4 Sound into frames
 # *2 points · 10 minutes · medium*
 #
-# Cut a wave (samples,) into frames of `size` samples, each starting `hop` samples after the one before. Only frames that lie wholly inside the wave count. Return (frames, size). Write it without `unfold`; the check uses that.
+# Cut a wave (samples,) into frames of `size` samples, each starting `hop` samples after the one before. Only frames that lie wholly inside the wave count. Return (frames, size). Try it without `unfold`: you learn more from your own indices.
 #
 # Example: wave 0 to 6, size 4, hop 2 gives `[[0, 1, 2, 3], [2, 3, 4, 5]]`.
 
@@ -145,7 +145,7 @@ check("01.4", frames)
 # ## 01.5 Find the bug
 # *3 points · 15 minutes · medium*
 #
-# A film is bytes (T, H, W, 3). A model for video wants float (3, T, H, W) from −1 to 1. The function below gives the right shape. But **there and back** does not give the film again. Run it, look at what comes out, and find two mistakes.
+# A film is bytes (T, H, W, 3). A model for video wants float (3, T, H, W) from −1 to 1. The function below gives the right shape. But **there and back** does not give the film again. Run it, look at what comes out, and find three mistakes: one in the shape, two in the numbers.
 
 # %%
 def film_to_tensor_broken(frames):
@@ -182,7 +182,7 @@ check("01.5", film_to_tensor)
 #
 # <details><summary>Hint 2</summary>
 #
-# What is `torch.tensor([100], dtype=torch.uint8) - 128`? Try it.
+# What is `torch.tensor([100], dtype=torch.uint8) - 128`? Try it. And what should 255 become, and what does it become?
 #
 # </details>
 
@@ -218,6 +218,6 @@ check("01.6", count_things)
 #
 # <details><summary>Hint 2</summary>
 #
-# Give every marked pixel its own number, then let each take the largest number among its neighbors, again and again, until nothing changes. Each thing then has one number. `max_pool2d` with a 3 × 3 window does one round.
+# Give every marked pixel its own number. How could all pixels of one thing come to agree on one of these numbers, if each may look only at its neighbors? (There is a layer that takes the largest number in a 3 × 3 window.)
 #
 # </details>

@@ -23,7 +23,7 @@
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## One scene, six ways to meet it
-# Below is one small scene. You can see it, read it, hear it, watch it move, walk around it or feel it move in your hand. Each way is a **modality**. A model that joins several of them is **multimodal**, and this course builds such models.
+# Below is one small scene. You can see it, read it, hear it, watch it move, walk around it, or feel it move as a phone's motion sensor does. Each way is a **modality**. A model that joins several of them is **multimodal**, and this course builds such models.
 #
 # For you it is one scene six times. For a machine, all six are tables of numbers, and at first sight nothing says that they belong together.
 
@@ -64,7 +64,7 @@ show.figure(fig, alt="One scene six times: a picture of shapes, a sentence about
 # Ask: which of the six could you do without? Which two together tell you more than each alone? Keep the answers for the end of the lesson.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# The scene comes from the **world of this course**: a few shapes on white ground, a pure function of one whole number. `world.sample(217)` is the same scene on every machine, for ever.
+# The scene comes from the **world of this course**: a few shapes on white ground, made from one whole number. `world.sample(217)` is the same scene on every machine, for ever: the number is its **seed**.
 #
 # The world is small on purpose. It knows the truth about itself, so every model you build can be judged exactly: *is this sentence true of that picture?* is a question with an answer.
 
@@ -97,14 +97,14 @@ print("its red channel:", x[0].numpy().astype(float).round(3).tolist())
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### A shape is an address
-# `x[0, 1, 1]` reads: color 0 (red), row 1, column 1. The order of the axes is a **convention**, and there are two:
+# `x[0, 1, 1]` above reads: color 0 (red), row 1, column 1. The order of the axes is a **convention**, and there are two:
 #
 # | who | order | a picture of 64 × 64 |
 # |---|---|---|
 # | files, Pillow, NumPy, matplotlib | (H, W, C) | (64, 64, 3) |
 # | PyTorch layers | (B, C, H, W) | (1, 3, 64, 64) |
 #
-# B is the **batch**: many pictures at once. `permute` moves axes and keeps every number at its pixel.
+# B is the **batch**: many pictures at once, here one. `permute` moves axes and keeps every number at its pixel; `[None]` adds an axis of length 1. (Black things are very dark gray, so the smallest number below is not quite −1.)
 
 # %% slideshow={"slide_type": "-"}
 def picture_to_tensor(image):
@@ -118,14 +118,14 @@ print(tuple(picture.shape), picture.dtype, f"from {picture.min():.2f} to {pictur
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Break it on purpose: reshape is not permute
-# Both `x.permute(2, 0, 1)` and `x.reshape(3, 64, 64)` give the shape that PyTorch wants. Only one of them is right. The other reads the numbers in the old order and deals them out anew: nothing crashes, and the model trains on noise.
+# Both `x.permute(2, 0, 1)` and `x.reshape(3, 64, 64)` give the shape that PyTorch wants. Only one of them is right. The other fills the new shape with the numbers in their old order: nothing crashes, and the model trains on noise.
 #
 # Another classic: bytes have no room above 255. Add 60 to a byte of 230 and it wraps around to 34.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input"]
 pixels = np.array(scene.image(64))
 reshaped = np.moveaxis(pixels.reshape(3, 64, 64), 0, -1)
-wrapped = pixels - np.uint8(60) + np.uint8(120)
+wrapped = pixels + np.uint8(60)
 fig, axes = plt.subplots(1, 4, figsize=(10.4, 2.9))
 titles = ("right", "reshape for permute", "blue read as red (BGR)", "bytes that wrapped around")
 for ax, shown, title in zip(axes, (pixels, reshaped, pixels[..., ::-1], wrapped), titles):
@@ -135,7 +135,9 @@ show.figure(fig, alt="Four pictures: the right one; one cut into gray and colore
                      "one on a dark ground because white wrapped around.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# **The invariant that catches all of them:** go there and back. Turn the picture into a tensor and the tensor into a picture; they must be equal, byte by byte. Write that test before the model.
+# **A test that catches most of them:** go there and back. Turn the picture into a tensor and the tensor into a picture; they must be equal, byte by byte. Write that test before the model.
+#
+# It has one weak spot: a way back that repeats the mistake (reshape there, reshape back) passes. So look at one known pixel as well: red must be (1, −1, −1).
 
 # %% slideshow={"slide_type": "-"}
 def tensor_to_picture(x):
@@ -150,7 +152,7 @@ print("with reshape, equal:  ", np.array_equal(tensor_to_picture(wrong), pixels)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Text: words become numbers in a list
-# A sentence is cut into **tokens**. Here a token is a word; lesson 13 cuts finer. A **vocabulary** gives each token a number. Sentences have different lengths, and a tensor has no ragged edge: short ones are filled up with a padding token, and a **mask** remembers what is real.
+# A sentence is cut into **tokens**. Here a token is a word; lesson 13 cuts finer. A **vocabulary** gives each token a number. Sentences have different lengths, but all rows of a tensor have the same: short ones are filled up with a padding token, and a **mask** remembers what is real.
 
 # %% slideshow={"slide_type": "-"}
 sentences = sorted(scene.captions(20, seed=1), key=len)[:3]
@@ -187,7 +189,7 @@ Audio(wave, rate=16000)  # press play
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # The wave itself is hard to read: what the ear notes is *which frequencies sound when*. So cut the wave into short overlapping frames and measure each frame's frequencies. The result is a **spectrogram**, a picture of sound (B, frequencies, frames).
 #
-# Measuring a frequency is a dot product with a cosine and a sine of that frequency: a lookup by similarity, of which you will hear more in lesson 11.
+# Measuring one frequency means: multiply the frame with a cosine (and a sine) of that frequency, number by number, and add up. The sum is large if the wave swings alike. This is a **dot product**, and you will meet it in every lesson.
 
 # %% slideshow={"slide_type": "-"}
 def spectrogram(wave, size=512, hop=128):
@@ -218,13 +220,13 @@ show.figure(fig, alt="Left the scene, right its spectrogram: one horizontal stro
 # ## Film, points and sensors
 # Nothing new, only more axes:
 #
-# | modality | tensor | the world's |
+# | modality | tensor | in our world |
 # |---|---|---|
 # | video | (B, T, C, H, W) | T pictures, things move, bounce, appear |
 # | points | (B, N, 3) | N places on surfaces, in any order |
 # | sensor | (B, T, channels) | acceleration along three axes |
 #
-# Points are the odd one: they form a **set**. Shuffle the rows and it is the same cloud. A model for points must not care about the order. Remember that when attention does not either.
+# Points are the odd one: they form a **set**. Shuffle the rows and it is the same cloud. A model for points must not care about the order. Lesson 11 shows that attention does not care either.
 
 # %% slideshow={"slide_type": "-"}
 video = torch.from_numpy(film.frames(64)).permute(0, 3, 1, 2)[None] / 127.5 - 1
@@ -237,7 +239,7 @@ for name, tensor in everything.items():
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The real thing: four recordings from outside
-# The world is made, so let us also open real data. Four recordings ship inside matplotlib: a photograph, one slice of an MRI scan, a brain's voltage (EEG) and a map of heights. Each becomes a tensor in one or two lines; the lesson is in the **dtype, range and shape**.
+# The world is made, so let us also open real data. Four recordings ship inside matplotlib: a photograph, one slice of an MRI scan, a brain's voltage (EEG) and a map of heights. Each becomes a tensor in one or two lines. Watch the **dtype, range and shape**. (`">u2"` means: two bytes a number, the high one first.)
 
 # %%
 from matplotlib.cbook import get_sample_data
@@ -268,9 +270,9 @@ show.figure(fig, alt="Four real recordings: a portrait photograph, a gray slice 
                      "ridges.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# Look at the ranges: −1 to 1, some hundreds, a few volts. Feed these to one model and the largest numbers drown the rest. So every modality is **normalized**: subtract a mean, divide by a spread, *computed on training data only*.
+# Look at the ranges: −1 to 1, some hundreds, a few units of voltage. Feed these to one model and the largest numbers drown the rest. So every modality is **normalized**: subtract a mean, divide by a spread. With data to train and to test on, both come from the training data.
 #
-# The MRI file hides a trap. Each number is two bytes, the high one first (`">u2"`). Read them in the other order and the picture looks **the same**: every number is only 256 times too large. Print the range before you trust a file.
+# The MRI file hides a trap. Read its two bytes in the other order and the picture looks **the same**: every number is only 256 times too large. Print the range before you trust a file.
 
 # %% slideshow={"slide_type": "-"}
 def normalized(x):
@@ -293,7 +295,8 @@ for name, tensor in dict(mri=mri, eeg=eeg, height=height).items():
 def patches(x, size):
     """(B, C, H, W) -> (B, N, C * size * size): squares of size x size, row by row."""
     cut = x.unfold(2, size, size).unfold(3, size, size)  # (B, C, H/p, W/p, p, p)
-    return cut.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
+    cut = cut.permute(0, 2, 3, 1, 4, 5)       # row of patches, column of patches, then the content
+    return cut.flatten(3).flatten(1, 2)
 
 
 tokens = patches(picture, 8)
@@ -311,7 +314,7 @@ show.figure(fig, alt="The scene cut into 64 small squares in reading order, four
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## On the world: what does each modality know?
-# A first experiment. Two questions about a scene: **how many things** are in it, and **is something red** there? We ask the *simplest possible model*, one weighted sum, on the picture, on the sound and on one sentence. Fit on 1,500 scenes, test on 500 others, three times.
+# A first experiment. Two questions about a scene: **how many things** are in it, and **is something red** there? We ask the *simplest possible model*, one weighted sum of all numbers, on the picture, on the sound and on one sentence. Fit on 1,500 scenes, test on 500 others; three times, each with other scenes. (You need not follow the code of the fit.)
 #
 # Predict: which modality answers which question best?
 
@@ -360,6 +363,8 @@ sure = results.mean(0)                                                   # (moda
 assert sure[1, 0] > sure[0, 0] + 0.05 and sure[2, 1] > sure[0, 1] + 0.05
 guess = torch.bincount(held_out[3][:, 0].long()).max() / 500, max(share, 1 - share)
 print(f"guessing: count {guess[0]:.0%}, red {guess[1]:.0%}")
+for modality, (count, red) in zip(("picture", "sound", "sentence"), sure.tolist()):
+    print(f"{modality:<9} count {count:.0%}, red {red:.0%}")
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
 fig, axes = plt.subplots(1, 2, figsize=(8.6, 3), sharey=True)
@@ -377,7 +382,7 @@ show.figure(fig, alt="Bars of the share of right answers for picture, sound and 
                      "with ticks for three runs and a dotted line for guessing.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# Read it like this:
+# What the bars show, and a guess at why:
 #
 # - **The sound tells the number best.** Every thing adds its own strokes, and a weighted sum can add up strokes.
 # - **The sentence tells red best.** Somebody has already done the seeing: "red" is a word of its own. But a sentence tells only what it mentions.
@@ -386,7 +391,7 @@ show.figure(fig, alt="Bars of the share of right answers for picture, sound and 
 # *What a modality carries* and *what a model can take out* are two things. Most of this course is about the second.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## Try it: one scene, four modalities
+# ## Try it: hear with your eyes
 # Move the slider from scene to scene. Look at the spectrogram first and guess: how many things, which are large, which are high? Then look at the picture.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
@@ -411,7 +416,7 @@ widgets.explorer(explore, scene=(0, 60, 1), modalities=["sound only", "sound and
 # ## In short
 # - A modality is a way to meet the world; a model gets each as a tensor with a shape, a dtype and a range.
 # - Pictures (B, C, H, W), text (B, T) with a mask, sound (B, samples), video (B, T, C, H, W), points (B, N, 3), sensors (B, T, channels).
-# - reshape is not permute. Go there and back, and compare.
+# - reshape is not permute. Go there and back, and look at one known pixel.
 # - Normalize with numbers from the training data; cut everything into tokens.
 # - What a modality carries is not yet what a model can take out.
 

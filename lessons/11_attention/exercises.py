@@ -31,7 +31,7 @@ from mmcourse.checks import check
 # | `spread` | the standard deviation of the dot product of two random vectors of width 64 (mean 0, variance 1), before any scaling |
 # | `ratio` | self-attention over 20 words has how many times as many scores as over 10 words? |
 # | `reordered` | keys and values are shuffled together; does a query's output change? `True` or `False` |
-# | `cold` | the query is multiplied by a million: the largest weight (one key fits best) |
+# | `cold` | one key fits best, and the query is multiplied by a million: the largest weight |
 
 # %% answer="11.1"
 def predictions():
@@ -101,13 +101,13 @@ check("11.2", my_attention)
 # ## 11.3 A mask for a batch
 # *2 points · 10 minutes · medium*
 #
-# Sentences of different lengths stand in one batch, filled up to the longest. Build their mask.
+# Sentences of different lengths stand in one batch, filled up to the longest. Build their mask. Hide keys only.
 #
 # - `lengths` (B,) whole numbers; T is the largest of them. `causal` is True or False.
 # - Return a boolean tensor (B, 1, T, T), True = may look: query t of sentence b may look at key s if s is a word (not padding) and, when causal, not later than t.
 
 # %% [markdown] task="11.3"
-# Example, lengths `[2, 3]`, causal: sentence 0 gives `[[1, 0, 0], [1, 1, 0], [1, 1, 0]]`. (Rows of padding queries do not matter to the model, but the shape needs them.)
+# Example, lengths `[2, 3]`, causal: sentence 0 gives `[[1, 0, 0], [1, 1, 0], [1, 1, 0]]`. (The last row belongs to padding. It is kept like the others.)
 
 # %% answer="11.3"
 def batch_mask(lengths, causal):
@@ -141,7 +141,7 @@ check("11.3", batch_mask)
 # Write multi-head self-attention as a function of its weight matrices.
 #
 # - `x` (B, T, D); the four matrices are (D, D) and are used as `x @ w_query`; there are no biases.
-# - Head 0 takes the first D / num_heads columns of each projection, head 1 the next, and so on. `mask` is None or boolean (T, T).
+# - Head 0 takes the first D / num_heads columns of each projection, head 1 the next, and so on. `mask` is None or boolean (T, T), True = may look.
 # - Return (B, T, D). You may use `F.scaled_dot_product_attention` for the middle.
 
 # %% answer="11.4"
@@ -164,7 +164,7 @@ check("11.4", multi_head)
 #
 # <details><summary>Hint 2</summary>
 #
-# If the numbers are wrong but the shape is right, try T = 1 and num_heads = 1: which of the two is still wrong?
+# If the shape is right and the numbers are wrong, try it with T = 1, then with num_heads = 1, and compare with `nn.MultiheadAttention`: the case that fails says which axis is mixed up.
 #
 # </details>
 
@@ -222,7 +222,7 @@ check("11.5", sentence_vectors)
 #
 # Build by hand what the lesson trained. A picture is cut into 16 × 16 cells, each given by its mean color. Somebody asks for a color. Put your weight on the cells where that color is.
 #
-# - `cells` (256, 3) and `color` (3,), red, green and blue from 0 to 1. Return weights (256,), positive, with sum one.
+# - `cells` (256, 3) and `color` (3,), red, green and blue from 0 to 1. Return weights (256,), none negative, with sum one.
 
 # %% [markdown] task="11.6"
 # - Score: the share of the weight that lies on things of the asked color, over 200 scenes you have not seen. **Target: 90%.**

@@ -4,13 +4,13 @@
 # minutes: 80
 # level: beginner
 # objectives:
-#   - compute attention on paper and in four lines of PyTorch
+#   - compute attention on paper and in three lines of PyTorch
 #   - explain the square root in the formula
 #   - build every mask a Transformer needs, and prove that it hides
 #   - split attention into heads, equal to PyTorch's own
 #   - train a model that finds the thing you ask about, and see where it looks
 # prerequisites: [1]
-# device: Two CPU cores are enough; a GPU trains longer.
+# device: Two CPU cores are enough; with a GPU it trains more steps.
 # words:
 #   attention: 注意力
 #   query, key, value: 查询、键、值
@@ -67,11 +67,11 @@ show.figure(fig, alt="Left a picture of shapes, in the middle its 64 cells as co
 
 # %% slideshow={"slide_type": "-"}
 things = ["red circle", "red square", "blue circle"]
-keys = torch.tensor([[1., 1.],       # red, round
-                     [1., 0.],       # red, not round
-                     [0., 1.]])      # not red, round
-values = torch.tensor([[10.], [20.], [60.]])     # where it stands, in cm
-query = torch.tensor([[2., 0.]])                 # "something red, I do not care how round"
+keys = torch.tensor([[1., 1.],  # red, round
+                     [1., 0.],  # red, not round
+                     [0., 1.]])  # not red, round
+values = torch.tensor([[10.], [20.], [60.]])  # where it stands, in cm
+query = torch.tensor([[2., 0.]])  # "something red, I do not care how round"
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # **How well does a key fit?** Multiply it with the query, number by number, and add up: the dot product. That gives one **score** for each thing.
@@ -87,11 +87,23 @@ query = torch.tensor([[2., 0.]])                 # "something red, I do not care
 # </details>
 
 # %% slideshow={"slide_type": "fragment"}
-scores = query @ keys.T                  # (1, 2) @ (2, 3) -> (1, 3)
+scores = query @ keys.T  # (1, 2) @ (2, 3) -> (1, 3)
 weights = scores.softmax(-1)
 print("scores ", scores.tolist()[0])
 print("weights", [round(w, 2) for w in weights.tolist()[0]])
 print(f"answer  {(weights @ values).item():.1f} cm")
+
+# %% slideshow={"slide_type": "subslide"} tags=["hide-input"]
+fig, axes = plt.subplots(2, 3, figsize=(8.4, 3.7), height_ratios=(3, 1))
+for i, (name, above, below) in enumerate(zip(things, *axes)):
+    color, shape = name.split()
+    picture = world.Scene((world.Object(shape, color),)).image(128)
+    show.panel(above, picture, f"key {keys[i].int().tolist()}  →  score {scores[0, i]:.0f}")
+    below.barh([0], weights[0, i], color=show.ACCENT, height=0.5)
+    below.set(xlim=(0, 1), yticks=[], title=f"weight {weights[0, i]:.2f} of {values[i, 0]:.0f} cm")
+fig.suptitle("Query [2, 0] meets three keys; the weights mix the values to 17.9 cm", x=0.01, ha="left")
+show.figure(fig, alt="Three things with their keys and scores: the red circle and the red square score 2 and get a "
+                     "weight of 0.47 each, the blue circle scores 0 and gets 0.06.")
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # Let people compute for two minutes. The point to make: nothing was searched, no `if`, no index. A lookup became arithmetic, so it has a gradient, so it can be learned.
@@ -99,10 +111,10 @@ print(f"answer  {(weights @ values).item():.1f} cm")
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # A Python `dict` finds one key exactly or fails. This lookup finds **all keys a little**, the fitting ones more. Because it is only arithmetic, a gradient flows through it: a model can *learn* what to look for.
 #
-# How sharp is the choice? Multiply the query by a number and see. Large numbers act like a low **temperature**: the softmax becomes a maximum. Small ones give back the plain mean.
+# How sharp is the choice? Multiply the query by a number and see. With a large number all weight goes to the best key; with 0 we are back at the plain mean. (One divided by this number is often called the **temperature**: cold is sharp.)
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input"]
-query = torch.tensor([[1., 0.6]])                # rather red, somewhat round
+query = torch.tensor([[1., 0.6]])  # rather red, somewhat round
 sharpness = [0.0, 0.5, 1.0, 2.0, 5.0, 20.0]
 table = torch.cat([(s * query @ keys.T).softmax(-1) for s in sharpness])
 fig, ax = plt.subplots(figsize=(6.2, 3.2))
@@ -113,7 +125,7 @@ show.figure(fig, alt="A table of weights. Times 0: one third each. Times 20: all
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The formula
-# Many queries at once are the rows of a matrix $Q$; keys and values are the rows of $K$ and $V$:
+# Many queries at once are the rows of a matrix $Q$; keys and values are the rows of $K$ and $V$. A query and a key have the same width $d$:
 #
 # $$\text{Attention}(Q, K, V) = \text{softmax}\!\left(\frac{Q K^\top}{\sqrt{d}}\right) V$$
 #
@@ -129,29 +141,29 @@ show.figure(fig, alt="A table of weights. Times 0: one third each. Times 20: all
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Why divide by the square root?
-# Take two vectors of $d$ random numbers, each with mean 0 and variance 1. Their dot product adds up $d$ products, each again with variance 1. Variances of independent numbers add: the score has variance $d$, so its typical size is $\sqrt{d}$.
+# Take two vectors of $d$ random numbers, each with mean 0 and variance 1. Their dot product adds up $d$ products, each again with mean 0 and variance 1. Variances of independent numbers add: the score has variance $d$, so its typical size is $\sqrt{d}$.
 #
-# A model with $d = 512$ would start with scores of about ±23. Predict: among 16 keys, what share of the weight does the largest score take, **before any training**?
+# A model with $d = 512$ would start with scores of about ±23. Guess: among 16 keys, what share of the weight does the largest score take, **before any training**?
 
 # %% slideshow={"slide_type": "fragment"}
 torch.manual_seed(0)
-scores = torch.randn(1000, 512) @ torch.randn(512, 16)          # 1000 queries, 16 keys
+scores = torch.randn(1000, 512) @ torch.randn(512, 16)  # 1000 queries, 16 keys
 for name, scale in (("as they are ", 1.0), ("over sqrt(d)", 512 ** -0.5)):
     scaled = (scores * scale).requires_grad_()
     weights = scaled.softmax(-1)
     top = weights.max(-1).values.mean()
-    weights.max(-1).values.sum().backward()      # how much does a change of a score matter?
-    print(f"{name}: typical score {scaled.std():5.1f}, largest weight {top:4.0%}, "
-          f"gradient {scaled.grad.abs().mean():.4f}")
+    weights.max(-1).values.sum().backward()  # how does it move when a score moves a little?
+    print(f"{name}: typical score {scaled.std():4.1f}, largest weight {top:3.0%}, "
+          f"typical gradient {scaled.grad.abs().median():.3f}")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# Without the division the choice is made before the first step of training: nearly everything goes to one key that won by luck. And the **gradient almost vanishes**, since a softmax that is sure of itself hardly moves. The model cannot unlearn its luck.
+# Without the division the choice is made before the first step of training: nearly everything goes to one key that won by luck. And the typical **gradient vanishes**: a softmax that is sure of itself does not move when a score moves a little. Such a query learns very slowly.
 #
 # After the division the scores have size 1, whatever the width. The softmax starts undecided and can learn.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input"]
 widths = [2, 8, 32, 128, 512]
-tops = torch.zeros(2, len(widths))                   # plain, scaled
+tops = torch.zeros(2, len(widths))  # plain, scaled
 for i, d in enumerate(widths):
     scores = torch.randn(2000, d) @ torch.randn(d, 16)
     tops[0, i] = scores.softmax(-1).max(-1).values.mean()
@@ -176,15 +188,15 @@ show.figure(fig, alt="Largest of 16 weights against the width. The plain dot pro
 def attention_slow(query, key, value):
     """query (T, d), key (S, d), value (S, e) -> (T, e)"""
     rows = []
-    for q in query:                                         # one query (d,)
-        scores = torch.stack([q @ k for k in key]) / len(q) ** 0.5          # (S,)
-        weights = scores.exp() / scores.exp().sum()              # softmax by its definition
-        rows.append(sum(w * v for w, v in zip(weights, value)))              # (e,)
+    for q in query:  # one query (d,)
+        scores = torch.stack([q @ k for k in key]) / len(q) ** 0.5  # (S,)
+        weights = scores.exp() / scores.exp().sum()  # softmax by its definition
+        rows.append(sum(w * v for w, v in zip(weights, value)))  # (e,)
     return torch.stack(rows)
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ## The code, as it is used
-# Matrix products do both loops, and leading dimensions (a batch, later the heads) come along for free. This is the version that the course uses from here on. The mask comes in a moment; without one, three lines do the work.
+# Matrix products do both loops: `@` works on the last two axes and repeats over all others (a batch, later the heads). This is the version that the course uses from here on. The mask comes in a moment; without one, three lines do the work.
 
 # %% include="mmcourse/models/attention.py::attention" slideshow={"slide_type": "-"}
 
@@ -198,14 +210,14 @@ print("each query's weights sum to one:", torch.allclose(weights.sum(-1), torch.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Where do queries, keys and values come from?
-# Three linear layers make them. What matters is *of what*:
+# Three linear layers make them. The question is: from which sequence?
 #
 # - **Self-attention:** all three from the same sequence. Words of one sentence look at one another; cells of one picture do.
 # - **Cross-attention:** queries from one sequence, keys and values from another. A question looks at a picture. This is how modalities meet, and the reason why a course on multimodal models starts here.
 
 # %% slideshow={"slide_type": "-"}
 torch.manual_seed(2)
-words, picture = torch.randn(6, 16), torch.randn(64, 16)    # 6 words and 64 cells, width 16
+words, picture = torch.randn(6, 16), torch.randn(64, 16)  # 6 words and 64 cells, width 16
 to_query, to_key, to_value = (nn.Linear(16, 16) for _ in range(3))
 own, _ = attention(to_query(words), to_key(words), to_value(words))
 seen, weights = attention(to_query(words), to_key(picture), to_value(picture))
@@ -218,7 +230,7 @@ print("cross-attention:", tuple(seen.shape), "each word mixed from 64 cells")
 #
 # <details><summary>Answer</summary>
 #
-# It is the same rows, shuffled the same way. Every word gets the same mixture as before, because a sum does not know the order of its terms. The word for it: self-attention is **permutation equivariant**.
+# It is the same rows, shuffled the same way. Every word gets the same mixture as before, because a sum does not know the order of its terms. The word for it: self-attention is **permutation equivariant** (置换等变).
 #
 # </details>
 
@@ -239,12 +251,12 @@ print("same rows, shuffled the same way:", torch.allclose(again, own[shuffle], a
 # - **padding**: sentences of a batch have different lengths, the rest of the row is filler;
 # - **prefix**: a picture first, whose cells see one another, then text that is causal.
 #
-# A mask is a table of booleans, rows are queries, columns keys. In this course **True means may look**, everywhere. Masks join with `&`.
+# A mask is a table of booleans: rows are queries, columns are keys. In this course **True means may look**, everywhere. Masks join with `&`.
 
 # %% include="mmcourse/models/attention.py::causal_mask+padding_mask+prefix_mask" slideshow={"slide_type": "subslide"}
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input"]
-padding = padding_mask([4], longest=6)[0, 0]         # one sentence of 4 words in a row of 6
+padding = padding_mask([4], longest=6)[0, 0]  # one sentence of 4 words in a row of 6
 masks = {"causal": causal_mask(6), "padding (4 of 6 are words)": padding.expand(6, 6),
          "causal and padding": causal_mask(6) & padding,
          "prefix (3 cells, 3 words)": prefix_mask(6, 3)}
@@ -257,9 +269,9 @@ show.figure(fig, alt="Four tables of six queries by six keys, blue where a query
                      "their overlap; prefix, a full 3 by 3 block, then the lower triangle.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# How does `attention` hide a key? It puts the lowest possible number in place of the score, so that $e^{\text{score}}$ is exactly 0. Setting the *weight* to zero afterwards would leave a row that does not sum to one.
+# How does `attention` hide a key? It puts the lowest possible number in place of the score, so that $e^{\text{score}}$ is exactly 0. Setting only the *weight* to zero afterwards would leave a row that does not sum to one.
 #
-# One row deserves care: a query that may look **nowhere**. With minus infinity everywhere, the softmax divides 0 by 0 and gives NaN, which then spreads through the whole model. Ours gives zeros.
+# One row deserves care: a query that may look **nowhere**. With minus infinity everywhere, the softmax divides 0 by 0 and gives NaN, which then spreads through the whole model. Ours gives zeros: that is what the second `masked_fill` is for.
 
 # %% slideshow={"slide_type": "-"}
 nowhere = torch.tensor([[True, True, False], [False, False, False]])
@@ -270,7 +282,7 @@ print("ours: ", weights.tolist())
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ### The trap: two conventions in one library
-# PyTorch itself has both. `F.scaled_dot_product_attention`: True means **may look**. `nn.MultiheadAttention`: True means **hidden**. Swap them and nothing stops you: shapes fit, numbers come out, the loss even falls.
+# PyTorch itself has both. `F.scaled_dot_product_attention`: True means **may look**. `nn.MultiheadAttention`: True means **hidden**. Swap them and all shapes fit. With a causal mask the last word may then look nowhere and becomes **NaN**: lucky, because that is loud. With a padding mask there need not be any NaN, and the mistake is silent.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input"]
 torch.manual_seed(3)
@@ -282,6 +294,8 @@ for ax, given, title in zip(axes, (mask, ~mask), titles):
     weights = layer(x, x, x, attn_mask=given)[1][0].detach().nan_to_num(0)
     show.matrix(ax, weights, title=title)
     ax.set(xlabel="key", ylabel="query")
+axes[0].text(1.5, 3, "NaN: this query may look nowhere", ha="center", va="center",
+             backgroundcolor="white", color=show.CYCLE[1])
 show.figure(fig, alt="Two tables of attention weights. Given our causal mask, "
                      "nn.MultiheadAttention puts all weight above the diagonal, on the "
                      "future; given the inverted mask, on and below the diagonal.")
@@ -291,7 +305,7 @@ show.figure(fig, alt="Two tables of attention weights. Given our causal mask, "
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Break it on purpose
-# What does a wrong mask look like from outside? Let a small model guess the next digit in **random** digits. Nothing can be learned there: the best possible loss is $\ln 10 = 2.30$. We train it twice, once with the causal mask and once without.
+# What does a wrong mask look like from outside? Let a small model guess the next digit in **random** digits. Nothing can be learned there. The **loss** is −ln of the probability that the model gave to the right digit; with one tenth for each it is $\ln 10 = 2.30$, and less is impossible. We train it twice, once with the causal mask and once without.
 
 # %%
 class NextDigit(nn.Module):
@@ -302,19 +316,19 @@ class NextDigit(nn.Module):
         self.to_query, self.to_key, self.to_value = (nn.Linear(32, 32) for _ in range(3))
         self.masked = masked
 
-    def forward(self, digits):                                        # (B, T) -> (B, T, 10)
+    def forward(self, digits):  # (B, T) -> (B, T, 10)
         x = self.digit(digits) + self.place.weight[:digits.shape[1]]
         mask = causal_mask(digits.shape[1]).to(x.device) if self.masked else None
         mixed, _ = attention(self.to_query(x), self.to_key(x), self.to_value(x), mask)
         return self.out(mixed)
 
 # %%
-def next_digits(step):                       # fresh random digits at every step
+def next_digits(step):  # fresh random digits at every step
     random = torch.Generator().manual_seed(step)
     return torch.randint(10, (128, 12), generator=random)
 
 
-def next_loss(model, digits):                # position t guesses digit t + 1
+def next_loss(model, digits):  # position t guesses digit t + 1
     return F.cross_entropy(model(digits[:, :-1]).flatten(0, 1), digits[:, 1:].flatten())
 
 # %% tags=["nbval-ignore-output"]
@@ -337,14 +351,18 @@ assert np.mean(curves[True][-20:]) > 2.25 and np.mean(curves[False][-20:]) < 1.5
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # The curve without a mask looks *wonderful*. That is what makes this bug expensive: it is found when the model has to write by itself and the future is not there to copy.
 #
-# **The invariant that catches it** needs no training: change the last word, and look which outputs move. Only the last may.
+# **The invariant that catches it** needs no training: change one word, and look which outputs move. None before it may.
 
 # %% slideshow={"slide_type": "-"}
 def leaks(model, digits):
-    """True if an output before the last position depends on the last digit."""
-    changed = digits.clone()
-    changed[:, -1] = (changed[:, -1] + 1) % 10
-    return not torch.allclose(model(digits)[:, :-1], model(changed)[:, :-1], atol=1e-6)
+    """Does any output depend on a digit that comes after it?"""
+    before = model(digits)
+    for place in range(1, digits.shape[1]):
+        changed = digits.clone()
+        changed[:, place] = (changed[:, place] + 1) % 10
+        if not torch.allclose(model(changed)[:, :place], before[:, :place], atol=1e-6):
+            return True
+    return False
 
 
 for masked in (True, False):
@@ -355,7 +373,7 @@ for masked in (True, False):
 # ## Several heads
 # One attention gives each query **one** weighted mean. But *is the left thing the same color as the right one?* needs two places at once, kept apart. A mean of both would mix their colors.
 #
-# **Multi-head attention** cuts the width D into H slices, lets each slice attend by itself, sets the results side by side, and mixes them with a last linear layer. The cost stays that of one wide attention.
+# **Multi-head attention** makes queries, keys and values as before, cuts their width D into H slices, lets each slice attend by itself, sets the results side by side, and mixes them with a last linear layer. The cost stays that of one wide attention.
 
 # %% include="mmcourse/models/attention.py::MultiHeadAttention" slideshow={"slide_type": "subslide"}
 
@@ -363,8 +381,8 @@ for masked in (True, False):
 # Follow the shapes through `split`: `(B, T, D)` is viewed as `(B, T, H, D/H)`, then T and H swap places. The order matters. To view it as `(B, H, T, D/H)` directly has the right shape and the wrong content: it cuts along the words.
 
 # %% slideshow={"slide_type": "-"}
-x = torch.arange(12).view(1, 3, 4)                           # 3 words of width 4, two heads
-right = x.unflatten(-1, (2, 2)).transpose(1, 2)                      # (1, 2, 3, 2)
+x = torch.arange(12).view(1, 3, 4)  # 3 words of width 4, two heads
+right = x.unflatten(-1, (2, 2)).transpose(1, 2)  # (1, 2, 3, 2)
 wrong = x.view(1, 2, 3, 2)
 print("head 0 of the right one:", right[0, 0].tolist(), "<- the first half of each word")
 print("head 0 of the wrong one:", wrong[0, 0].tolist(), "<- all of word 0, half of word 1")
@@ -378,12 +396,12 @@ torch.manual_seed(4)
 ours, theirs = MultiHeadAttention(32, 4), nn.MultiheadAttention(32, 4, batch_first=True)
 with torch.no_grad():
     three = (ours.query, ours.key, ours.value)
-    theirs.in_proj_weight.copy_(torch.cat([layer.weight for layer in three]))
+    theirs.in_proj_weight.copy_(torch.cat([layer.weight for layer in three]))   # one tall matrix
     theirs.in_proj_bias.copy_(torch.cat([layer.bias for layer in three]))
     theirs.out_proj.load_state_dict(ours.output.state_dict())
 x, mask = torch.randn(8, 10, 32), causal_mask(10)
 a, weights = ours(x, mask=mask)
-b, mean_weights = theirs(x, x, x, attn_mask=~mask)     # the other mask, weights averaged
+b, mean_weights = theirs(x, x, x, attn_mask=~mask)  # the other mask, weights averaged
 c = F.scaled_dot_product_attention(x, x, x, mask)
 
 
@@ -413,7 +431,7 @@ for length in lengths:
         start = time.perf_counter()
         attention(q, q, q)
         runs.append(time.perf_counter() - start)
-    seconds.append(min(runs))                                # the least disturbed of five
+    seconds.append(min(runs))  # the least disturbed of five
 power = np.log(seconds[-1] / seconds[1]) / np.log(lengths[-1] / lengths[1])
 fig, ax = plt.subplots(figsize=(6, 3.2))
 ax.plot(lengths, np.array(seconds) * 1000, marker="o")
@@ -423,10 +441,10 @@ ax.set(xscale="log", yscale="log", xticks=lengths, xticklabels=lengths, xlabel="
 ax.minorticks_off()
 show.figure(fig, alt="Time of attention against length, both axes logarithmic: measured "
                      "points near a dotted line of slope two.")
-assert seconds[-1] > 32 * seconds[0]          # in step with the length it would be 16 times
+assert seconds[-1] > 32 * seconds[0]  # in step with the length it would be 16 times
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# Four times, for both. At T = 2,048 one head's weights hold 4 million numbers (16 MB); a picture of 1,024 × 1,024 pixels, taken pixel by pixel, would need a million million. This is why pictures are cut into patches (lesson 14).
+# Time and memory both grow four times. At T = 2,048 one head's weights hold 4 million numbers (16 MB); a picture of 1,024 × 1,024 pixels, taken pixel by pixel, would need 10¹². This is why pictures are cut into patches (lesson 14).
 #
 # `F.scaled_dot_product_attention` computes the same result in blocks that are never stored whole (Dao et al. 2022): the time still grows with T², the memory only with T. Our version keeps the weights, because we want to *look* at them.
 
@@ -437,7 +455,7 @@ assert seconds[-1] > 32 * seconds[0]          # in step with the length it would
 # We take scenes of 2 to 5 things and ask about a color that only one of them has. Every training step sees fresh scenes; the test uses seeds that training never touches.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input"]
-standard = world.SPECS["standard"]                    # the words of the standard world
+standard = world.SPECS["standard"]  # the words of the standard world
 colors, shapes = list(standard.colors), list(standard.shapes)
 
 
@@ -463,7 +481,7 @@ def questions(seed, count):
         if found:
             asked.append(found)
     pictures = torch.from_numpy(world.draw([scene for scene, _ in asked], size=64))
-    pictures = pictures.permute(0, 3, 1, 2) / 127.5 - 1          # uint8 -> float in [-1, 1]
+    pictures = pictures.permute(0, 3, 1, 2) / 127.5 - 1  # uint8 -> float in [-1, 1]
     words = torch.tensor([colors.index(thing.color) for _, thing in asked])
     answers = torch.tensor([shapes.index(thing.shape) for _, thing in asked])
     return pictures, words, answers, asked
@@ -473,7 +491,7 @@ def batch(step):
     return questions(seed=step * 200, count=64)  # fresh scenes: 64 use fewer than 200 seeds
 
 
-test = moved(questions(seed=2**31, count=400), device())           # seeds from 2**31 up are never trained on
+test = moved(questions(seed=2**31, count=400), device())  # seeds from 2**31 up are never trained on
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # **The model.** A few convolutions turn the picture into 8 × 8 cells of 64 numbers; take them as a black box until lesson 14. The color word becomes one query. One attention looks at the cells. A small network names the shape.
@@ -486,7 +504,7 @@ class Finder(nn.Module):
 
     def __init__(self, attend, d_model=64):
         super().__init__()
-        self.cells = nn.Sequential(                         # (B, 3, 64, 64) -> (B, D, 8, 8)
+        self.cells = nn.Sequential(  # (B, 3, 64, 64) -> (B, D, 8, 8)
             nn.Conv2d(3, 48, 8, stride=4, padding=2), nn.BatchNorm2d(48), nn.ReLU(),
             nn.Conv2d(48, 96, 3, stride=2, padding=1), nn.BatchNorm2d(96), nn.ReLU(),
             nn.Conv2d(96, d_model, 1))
@@ -496,16 +514,16 @@ class Finder(nn.Module):
                                     nn.Linear(64, len(shapes)))
 
     def forward(self, pictures, words):
-        cells = self.norm(self.cells(pictures).flatten(2).transpose(1, 2))      # (B, 64, D)
-        query = self.word(words)[:, None]                                        # (B, 1, D)
+        cells = self.norm(self.cells(pictures).flatten(2).transpose(1, 2))  # (B, 64, D)
+        query = self.word(words)[:, None]  # (B, 1, D)
         if self.attend:
-            found, weights = self.attend(query, context=cells)    # (B, 1, D), (B, 1, 1, 64)
+            found, weights = self.attend(query, context=cells)  # (B, 1, D), (B, 1, 1, 64)
         else:
             found, weights = cells.mean(1, keepdim=True), None
         return self.answer(torch.cat([found, query], -1))[:, 0], weights
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# Train both, three times each with other random starts: one run could be luck. Predict before you run: how often will the mean be right, if guessing gives 25%?
+# Train both, three times each with other random starts: one run could be luck. Predict before you run: with four shapes a guess is right in 25%. And the mean?
 
 # %% tags=["nbval-ignore-output"]
 def answer_loss(model, data):
@@ -538,20 +556,20 @@ for attend, name in ((False, "mean of all cells"), (True, "attention")):
     show.label(ax, steps, 0.3 if attend else 1.45, text, color=show.CYCLE[attend])
 ax.axhline(np.log(4), color=show.QUIET, linewidth=1, linestyle=":")
 ax.set(xlabel="training step", ylabel="loss (nats)", ylim=(0, 1.7),
-       title="The mean stays near guessing; attention finds out")
+       title="The mean gets little; attention finds the thing")
 show.figure(fig, alt="Loss curves of six runs. The three with the mean fall only a little "
                      "below the dotted line of guessing at 1.39; the three with attention "
                      "stay there at first and then drop towards zero.")
 assert min(scores[True]) > 0.85 and max(scores[False]) < 0.6
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# Look at the curves of attention once more. At first the model is as blind as the mean. Then it drops within a hundred steps: as soon as the weights point *a little* to the right place, the answer gets better, which makes them point better. Attention often learns with such a jump.
+# Look at the curves of attention once more. At first the model is as blind as the mean. Then its loss falls steadily, and faster: when the weights point a *little* to the right place, the answer gets better, which makes them point better.
 #
 # The mean is not useless: the picture limits which shapes can be the answer. It is right more often than a guess, and no more.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Look inside: where does it look?
-# We asked for shapes and never for places. Yet to answer, the model had to find the thing. Lay the 64 weights over the picture.
+# We asked for shapes and never for places. Yet to answer, the model had to find the thing. Lay the 64 weights over the picture, as light. (The brightest cell often lies at an edge of the thing or just beside it: through the convolutions each cell also sees its neighbors.)
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 finder = finders[True, 0]
@@ -591,8 +609,8 @@ print(f"a cell chosen at random:   {chance:.0%}")
 assert min(hits) > 0.85
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# ### Its mistakes
-# Always look at failures; they teach more than the score. Here are the ten scenes in which the weakest of the three models believed least in the truth. What do they have in common: size, colors, crowding, the place where it looked?
+# ### Where it was least sure
+# Always look at the worst cases; they teach more than the score. Here are the ten scenes in which the weakest of the three models believed least in the truth, wrong answers in red. Look at size, crowding, and the place of the light. Small things next to others are the usual suspects.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 worst = finders[True, int(np.argmin(scores[True]))]
@@ -602,27 +620,27 @@ right = logits.softmax(-1).gather(1, test[2][:, None])[:, 0]  # how much the tru
 fig, axes = plt.subplots(2, 5, figsize=(10.5, 4.9))
 for ax, i in zip(axes.flat, right.argsort()[:10].tolist()):
     scene, thing = test[3][i]
-    asked = f"the {thing.color} {thing.shape}:"
-    title = f"{asked}\n{shapes[logits[i].argmax()]}? ({right[i]:.0%} on the truth)"
+    said = shapes[logits[i].argmax()]
+    title = f"the {thing.color} {thing.shape}:\n{said} ({right[i]:.0%} on the truth)"
     show.look(ax, scene.image(256), weights[i].reshape(8, 8).cpu(), title)
+    ax.title.set_color(show.INK if said == thing.shape else show.CYCLE[1])
 show.figure(fig, alt="The ten scenes in which the weakest of the three models gave the "
-                     "true shape the least probability, with its attention as light; most "
-                     "of the asked things are small.")
+                     "true shape the least probability; with its attention as light.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# ### Does this happen to grown-ups?
-# CLEVR (Johnson et al. 2017) asks such questions about rendered 3-D scenes. Its "query attribute" questions, right in percent, as Santoro et al. (2017) list them:
+# ### Does this happen in large experiments?
+# CLEVR (Johnson et al. 2017) asks such questions about rendered 3-D scenes. Its "query attribute" questions, right in percent, as Santoro et al. (2017) list them. A CNN reads the picture, an LSTM the question:
 #
 # | model | CLEVR, query attribute | is like our |
 # |---|---|---|
 # | CNN + LSTM, no attention | 49.3 | mean |
 # | CNN + LSTM + stacked attention | 85.3 | attention |
 #
-# Same shape? **Yes**: without attention well below, with attention far above. Their numbers were read here from a secondary source; their task has more answers, so only the pattern compares.
+# The same pattern? **Yes**: without attention well below, with attention far above. Their numbers were read here from a secondary source; their task has more answers, so only the pattern compares.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Try it: the attention explorer
-# Choose a scene and ask for a color, also for one that is *not there*. Then turn the sharpness: it multiplies the query, as you did by hand on the shelf. At 0 the model is back to the mean. What does it answer then?
+# Choose a scene and ask for a color, also for one that is *not there*. Then turn the sharpness: it multiplies the query, as you did by hand on the shelf. At 0 all cells weigh the same. The model has never seen that in training: watch how sure it stays of an answer that no longer depends on where the thing is.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 def explore(scene=1, color="red", sharpness=1.0):

@@ -40,7 +40,11 @@ def to_tensor(answer):
     takes(answer, "pixels")
     pixels = torch.randint(0, 256, (2, 5, 7, 3), dtype=torch.uint8)
     pixels[0, 0, 0], pixels[0, 0, 1] = torch.tensor([255, 0, 0]), torch.tensor([0, 200, 255])
-    got, want = answer(pixels.clone()), _right_pixels(pixels)
+    try:
+        got = answer(pixels.clone())
+    except RuntimeError as error:
+        raise Hint(f"torch says: {error} The input has four axes, (B, H, W, C): permute needs all four.") from None
+    want = _right_pixels(pixels)
     expect(not isinstance(got, torch.Tensor) or got.shape != pixels.shape, "The axes are still (B, H, W, C): the colors "
                                                                           "should stand before rows and columns.")
     tensor(got, want.shape, torch.float32)
@@ -99,20 +103,23 @@ def frames(answer):
 def film_to_tensor(answer):
     takes(answer, "frames")
     film = torch.randint(0, 256, (4, 6, 5, 3), dtype=torch.uint8)
-    film[0, 0, 0] = torch.tensor([0, 100, 200])
+    film[0, 0, 0] = torch.tensor([0, 100, 255])
     want = film.permute(3, 0, 1, 2) / 127.5 - 1
     got = answer(film.clone())
     expect(not isinstance(got, torch.Tensor) or got.shape != (4, 3, 6, 5), "Time comes first here: the colors should be the "
                                                                           "first axis, (C, T, H, W).")
     expect(not isinstance(got, torch.Tensor) or got.shape != (3, 4, 5, 6), "Rows and columns have changed places.")
     tensor(got, want.shape, torch.float32)
-    for numbers in (film / 127.5 - 1, (film - 128) / 127.5, (film - 128) / 128):
-        expect(not same(got, numbers.reshape(want.shape)), "The film is still scrambled: reshape keeps the reading order; "
-                                                          "permute moves axes.")
+    numbers = [small for span in (127.5, 128.0) for small in (film / span - 1, (film.float() - span) / span,
+                                                              (film.float() - 128) / span, (film - 128) / span)]
+    expect(not any(same(got, one.reshape(want.shape)) for one in numbers), "The film is still scrambled: reshape keeps the "
+           "reading order; permute moves axes.")
     expect(not any(same(got, ((film - 128) / span).permute(3, 0, 1, 2)) for span in (127.5, 128.0)),
            "The axes are right now, but dark bytes still wrap around: 100 - 128 does not fit into a byte. Make it a "
            "float first.")
-    close(got, want, "Some numbers are wrong: bytes 0 to 255 map to -1 to 1.", 1e-2)
+    expect(abs(got.max() - 1) < 1e-4 and abs(got.min() + 1) < 1e-4, "Nearly: 0 should become exactly -1 and 255 exactly 1. "
+           "Divide by 127.5, then subtract 1.")
+    close(got, want, "Some numbers are wrong: bytes 0 to 255 map to -1 to 1.")
 
 
 @exercise("01.6", points=4)

@@ -73,8 +73,8 @@ def attention(answer):
         close(weights, want, "The weights are not torch's.")
         close(output, F.scaled_dot_product_attention(query, key, value, hidden), "The output is not torch's.")
     loud = answer(torch.full_like(query, 300.0), torch.full_like(key, -300.0), value, mask)[1]
-    expect(not loud.isnan().any() and loud[~mask].abs().max() == 0,
-           "With scores of minus 100,000 a hidden key still gets weight: the number in its place is not low enough.")
+    expect(not loud.isnan().any() and loud[~mask].abs().max() == 0 and same(loud.sum(-1), torch.ones_like(loud.sum(-1))),
+           "With scores of minus 100,000 a hidden key still takes weight: the number in its place is not low enough.")
     blind = mask.clone()
     blind[0, 0] = False
     output, weights = answer(query, key, value, blind)
@@ -101,8 +101,8 @@ def batch_mask(answer):
             expect(not got[1, 0].triu(1).any(), "Position 0 sees position 1: with causal=True nobody looks ahead.")
             expect(not got[2, 0, :, 1:].any(), "Padding can be seen in the causal mask: a key must be both real and not "
                                                "ahead, so join the two with `and` (&).")
-        expect(got[2, 0, :, 0].all(), "The padding queries are hidden, not the padding keys: the last dimension is "
-                                      "the keys.")
+        expect(got[2, 0, :, 0].all(), "A padding query sees nothing: hide keys only, the last dimension, and leave the "
+                                      "rows of padding as in the example.")
         expect(not got[2, 0, 0, 1:].any(), "Row 2 has one word, yet its padding can be seen: hide the keys from "
                                            "lengths[b] on.")
         expect(got.equal(want), f"Some entries differ for causal={causal}: write out the table for lengths 3 and 5 "
@@ -145,7 +145,24 @@ def multi_head(answer):
                                               scale=1 / math.sqrt(heads * width))
         expect(not same(got, wide.transpose(1, 2).reshape(x.shape) @ weights[3], 1e-4),
                "The scores are scaled by the whole width: each head has only D / num_heads numbers.")
+        q, k, v = split(query), split(key), split(value)
+        loose = [y.transpose(1, 2) for y in (q, k, v)]                     # (B, T, H, D/H): never swapped
+        if hidden is None:
+            mixed = F.scaled_dot_product_attention(*loose).reshape(x.shape) @ weights[3]
+            expect(not same(got, mixed, 1e-4), "The heads attend to one another, not the words: swap T and H before the "
+                                               "attention, so that the words are the last axis but one.")
+        turned = [split(x @ w.T) for w in weights[:3]]
+        mixed = F.scaled_dot_product_attention(*turned, hidden).transpose(1, 2).reshape(x.shape)
+        expect(not any(same(got, mixed @ w, 1e-4) for w in (weights[3], weights[3].T)),
+               "The matrices are transposed: here they are used as x @ w, not as x @ w.T.")
+        woven = [y.view(batch, length, width, heads).permute(0, 3, 1, 2) for y in (query, key, value)]
+        mixed = F.scaled_dot_product_attention(*woven, hidden)
+        expect(not any(same(got, y.reshape(x.shape) @ weights[3], 1e-4)
+                       for y in (mixed.permute(0, 2, 3, 1), mixed.transpose(1, 2))),
+               "The heads are woven into one another: head 0 takes the first columns, those next to each other.")
         if hidden is not None:
+            inverse = F.scaled_dot_product_attention(q, k, v, ~hidden).transpose(1, 2).reshape(x.shape) @ weights[3]
+            expect(not same(got[:, :-1], inverse[:, :-1], 1e-4), "The mask is read the wrong way round: True = may look.")
             expect(not same(got, library(x, x, x, need_weights=False)[0], 1e-4), "The mask is not used.")
         close(got, want, "The result is not that of torch.nn.MultiheadAttention.", 1e-4)
 
@@ -183,23 +200,26 @@ HELD_OUT = range(2**33, 2**33 + 200)
 @exercise("11.6", points=4)
 def look_for(answer):
     takes(answer, "cells", "color")
-    inside, scenes = [], 0
+    inside, sharper, brightest = [], [], []
     for seed in HELD_OUT:
         scene = world.sample(seed)
         pixels = torch.tensor(world.draw([scene], 64)[0]).float() / 255
         cells = pixels.unfold(0, 4, 4).unfold(1, 4, 4).mean((-1, -2)).reshape(256, 3)
         color = scene[0].color
         weights = answer(cells, torch.tensor(world.COLORS[color]).float() / 255)
-        if not scenes:
-            tensor(weights, (256,), torch.float32, "The weights")
-            expect((weights >= 0).all() and abs(weights.sum() - 1) < 1e-4, "The weights should be positive and sum to one: "
-                                                                          "end with a softmax.")
+        tensor(weights, (256,), torch.float32, "The weights")
+        expect((weights >= 0).all() and abs(weights.sum() - 1) < 1e-4, "The weights should not be negative and should sum "
+                                                                      "to one: end with a softmax.")
         masks = torch.tensor(scene.masks(64)[[thing.color == color for thing in scene]]).any(0)
         touched = masks.unfold(0, 4, 4).unfold(1, 4, 4).flatten(2).any(-1).reshape(256)
         inside.append(weights[touched].sum().item())
-        scenes += 1
-    score = sum(inside) / scenes
+        sharper.append(touched[weights.argmax()].item())             # what an ever sharper softmax would give
+        brightest.append((cells[weights.argmax()] > 0.97).all().item())
+    score, sharpened, bright = sum(inside) / 200, sum(sharper) / 200, sum(brightest) > 100
     print(f"Of the weight, {score:.1%} lies on things of the asked color (target: 90%).")
-    expect(score > 0.35, "Most of the weight lies elsewhere. The dot product prefers bright cells, and paper is the "
-                         "brightest: subtract something first, or measure a distance.")
-    expect(score >= 0.9, "The right cells win, but too much weight leaks to the many others: make the softmax sharper.")
+    expect(score >= 0.9 or not bright, "Most of the weight lies elsewhere: bright cells win a dot product, and paper is "
+           "the brightest. Take the negative squared distance between two colors as the score.")
+    expect(score >= 0.9 or sharpened < 0.9, "The order is right, but 256 small weights add up: multiply the scores by a "
+           "larger number before the softmax.")
+    expect(score >= 0.9, "Sharper will not help: another color wins in some pictures. Take the negative squared distance "
+           "between two colors as the score.")

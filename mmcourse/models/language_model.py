@@ -86,42 +86,163 @@ class Block(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """Llama's architecture (Touvron et al. 2023) with tied embeddings.
+    """Llama's architecture (Touvron et al. 2023) with tied embeddings; token 0 ends a text.
 
-    forward(tokens (B, T)) -> logits (B, T, V): what comes next after each position.
+    forward(tokens (B, T)) -> logits (B, T, V): what comes next after each position. With a
+    `cache` (one empty list for each block at first) only new tokens are given. `real` (B, S) is
+    False at padding, which stands on the left; S counts the tokens in the cache, too.
     """
 
-    def __init__(self, vocab_size, d_model=192, num_layers=4, num_heads=6, num_kv_heads=2, d_ff=512):
+    def __init__(self, vocab_size, d_model=192, num_layers=4, num_heads=6, num_kv_heads=2,
+                 d_ff=512, tokenizer=None):
         super().__init__()
+        self.tokenizer = tokenizer
         self.embedding = nn.Embedding(vocab_size, d_model)
-        self.blocks = nn.ModuleList(Block(d_model, num_heads, num_kv_heads, d_ff) for _ in range(num_layers))
+        self.blocks = nn.ModuleList(Block(d_model, num_heads, num_kv_heads, d_ff)
+                                    for _ in range(num_layers))
         self.norm = RMSNorm(d_model)
         for weight in self.parameters():
             if weight.dim() == 2:
                 nn.init.normal_(weight, std=0.02)
 
     def forward(self, tokens, real=None, cache=None):
-        """real (B, S) is True at words and False at padding, those in the cache included."""
         return self.read(self.embedding(tokens), real, cache)
 
     def read(self, x, real=None, cache=None):
-        """Embeddings (B, T, D) -> logits (B, T, V)."""
-        length = x.shape[1]
-        start = cache[0][0].shape[2] if cache and cache[0] else 0
-        mask, positions = None, torch.arange(start, start + length, device=x.device)
-        if start and length > 1 or real is not None:
-            itself = torch.eye(start + length, dtype=torch.bool, device=x.device)[start:]
-            mask = torch.ones_like(itself).tril(start)
-            if real is not None:
-                mask = (mask & real[:, None, None, :]) | itself      # padding sees itself: never NaN
-                positions = (real.cumsum(1) - 1).clamp(min=0)[:, None, start:]
-        turn = rotations(positions, self.blocks[0].attention.d_head)
-        for i, block in enumerate(self.blocks):
-            x = block(x, turn, mask, cache[i] if cache is not None else None)
+        """Vectors (B, T, D) in place of tokens -> logits (B, T, V)."""
+        start = cache[0][0].shape[2] if cache and cache[0] else 0         # tokens read before
+        mask, places = visible(start, x.shape[1], real, x.device)
+        turn = rotations(places, self.blocks[0].attention.d_head)
+        for block, past in zip(self.blocks, cache or [None] * len(self.blocks)):
+            x = block(x, turn, mask, past)
         return self.norm(x) @ self.embedding.weight.T
+
+    def log_probs(self, texts):
+        """The log-probability (nats) that the model gives to each whole text, its end included."""
+        ids = [[0, *self.tokenizer.encode(text), 0] for text in texts]
+        longest = max(map(len, ids))
+        tokens = torch.tensor([row + [0] * (longest - len(row)) for row in ids]).to(self.norm.weight.device)
+        with torch.no_grad():
+            logs = self(tokens[:, :-1]).log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
+        return [log[:len(row) - 1].sum().item() for log, row in zip(logs, ids)]
+
+    def write(self, prompts, steps=150, seed=0, beams=1, **choice):
+        """Go on from a prompt, or from each of a list: returns whole texts. An empty prompt starts a new text.
+
+        By itself it writes the likeliest token each time; `choice` is temperature, top_k, top_p as in `generate`.
+        """
+        many = [prompts] if isinstance(prompts, str) else prompts
+        ids = [[0, *self.tokenizer.encode(prompt)] for prompt in many]
+        if beams > 1:
+            written = [beam_search(self, row, beams, steps) for row in ids]
+        else:
+            random = torch.Generator(self.norm.weight.device).manual_seed(seed)
+            written = generate(self, ids, steps, random=random, **choice)
+        texts = [prompt + self.tokenizer.decode(tokens) for prompt, tokens in zip(many, written)]
+        return texts[0] if isinstance(prompts, str) else texts
+
+
+def visible(start, length, real, where):
+    """The mask (..., T, S) of T new tokens after `start` old ones, and their places (..., T).
+
+    No mask is needed (None) where all is causal from the start, or one token sees everything.
+    """
+    if real is None and (start == 0 or length == 1):
+        return None, torch.arange(start, start + length, device=where)
+    itself = torch.eye(start + length, dtype=torch.bool, device=where)[start:]
+    mask = torch.ones_like(itself).tril(start)
+    if real is None:
+        return mask, torch.arange(start, start + length, device=where)
+    places = (real.cumsum(1) - 1).clamp(min=0)[:, None, start:]      # padding does not count
+    return (mask & real[:, None, None, :]) | itself, places   # padding sees itself: never NaN
 
 
 def next_token_loss(model, tokens):
     """Mean cross-entropy (nats) of each token given all before it: tokens (B, T + 1)."""
     logits = model(tokens[:, :-1])
     return F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+
+
+def limited(logits, top_k=0, top_p=1.0):
+    """Logits (..., V) with all but the top_k likeliest tokens (Fan et al. 2018) at minus infinity,
+    and all but the fewest whose chances sum to top_p (Holtzman et al. 2020)."""
+    if top_k:
+        logits = logits.masked_fill(logits < logits.topk(top_k).values[..., -1:], -torch.inf)
+    if top_p < 1:
+        chances, order = logits.softmax(-1).sort(-1, descending=True)
+        drop = chances.cumsum(-1) - chances >= top_p             # enough without this one
+        logits = logits.masked_fill(drop.scatter(-1, order, drop), -torch.inf)
+    return logits
+
+
+def draw(logits, temperature=0.0, top_k=0, top_p=1.0, random=None):
+    """One token for each row of logits (B, V): the likeliest at temperature 0, else by chance."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    chances = limited(logits / temperature, top_k, top_p).softmax(-1)
+    return chances.multinomial(1, generator=random)[:, 0]
+
+
+@torch.no_grad()
+def generate(model, prompts, steps=150, **choice):
+    """Continue every prompt (a list of token ids) until token 0 or for `steps` tokens.
+
+    Shorter prompts are padded on the left, so that all end at the same place. `choice` is
+    temperature, top_k, top_p, random of `draw`. Returns the new tokens as lists, without the 0.
+    """
+    where, longest = model.norm.weight.device, max(map(len, prompts))
+    tokens = torch.tensor([[0] * (longest - len(row)) + row for row in prompts]).to(where)
+    real = torch.tensor([[False] * (longest - len(row)) + [True] * len(row) for row in prompts]).to(where)
+    even, cache, written = bool(real.all()), [[] for _ in model.blocks], []
+    done = torch.zeros(len(prompts), dtype=torch.bool, device=where)
+    while len(written) < steps and not done.all():
+        logits = model(tokens, None if even else real, cache)[:, -1]
+        tokens = draw(logits, **choice).masked_fill(done, 0)[:, None]
+        real = F.pad(real, (0, 1), value=True)
+        written.append(tokens)
+        done |= tokens[:, 0] == 0
+    rows = torch.cat(written, 1).tolist()
+    return [row[:row.index(0)] if 0 in row else row for row in rows]
+
+
+@torch.no_grad()
+def beam_search(model, prompt, beams=4, steps=150):
+    """The best of many continuations: keep the `beams` likeliest at every step, score by mean log-probability.
+
+    Rules as in transformers (length_penalty 1, early_stopping False). Returns the new tokens, without the 0.
+    """
+    tokens = torch.tensor([prompt]).to(model.norm.weight.device)
+    cache, going, scores, finished = [[] for _ in model.blocks], [[]], tokens.new_zeros(1).float(), []
+    for step in range(1, steps + 1):
+        logs = scores[:, None] + model(tokens, cache=cache)[:, -1].log_softmax(-1)          # (beams, V)
+        best, place = logs.flatten().topk(2 * beams)      # enough, even if `beams` of them end here
+        rows, ids = (place // logs.shape[1]).tolist(), (place % logs.shape[1]).tolist()
+        ends = [token == 0 or step == steps for token in ids]
+        finished += [(best[i].item() / step, going[rows[i]] + [ids[i]]) for i in range(beams) if ends[i]]
+        finished = sorted(finished, key=lambda pair: -pair[0])[:beams]
+        kept = [i for i in range(2 * beams) if not ends[i]][:beams]
+        if not kept or len(finished) == beams and best[kept[0]] / step <= finished[-1][0]:
+            break
+        going, scores = [going[rows[i]] + [ids[i]] for i in kept], best[kept]
+        tokens = place[kept][:, None] % logs.shape[1]
+        for past in cache:
+            past[:] = [part[[rows[i] for i in kept]] for part in past]
+    return [token for token in finished[0][1] if token]
+
+
+LLAMA = {"embedding": "model.embed_tokens", "norm.": "model.norm.", "blocks": "model.layers",
+         "attention.query": "self_attn.q_proj", "attention.key": "self_attn.k_proj",
+         "attention.value": "self_attn.v_proj", "attention.output": "self_attn.o_proj",
+         "feed_forward.gate": "mlp.gate_proj", "feed_forward.up": "mlp.up_proj",
+         "feed_forward.down": "mlp.down_proj", "norm1": "input_layernorm",
+         "norm2": "post_attention_layernorm"}
+
+
+def as_llama(model):
+    """The model's weights under the names of transformers' LlamaForCausalLM."""
+    tensors = {}
+    for name, value in model.state_dict().items():
+        for ours, theirs in LLAMA.items():
+            name = name.replace(ours, theirs, 1) if ours != "norm." or name.startswith(ours) else name
+        tensors[name] = value
+    return tensors

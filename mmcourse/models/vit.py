@@ -21,14 +21,13 @@ def patchify(images, size):
 
 
 class VisionTransformer(nn.Module):
-    """ViT (Dosovitskiy et al. 2021): images (B, C, H, W) -> tokens (B, 1 + N, D).
+    """ViT (Dosovitskiy et al. 2021): images (B, 3, H, W) -> (B, 1 + N, D), class token first.
 
-    Token 0 is the class token, then the patches in reading order. With pre_norm the tokens
-    are normalized before the first block too, as in CLIP (Radford et al. 2021).
+    pre_norm: normalize before the first block too, as CLIP does (Radford et al. 2021).
     """
 
-    def __init__(self, image_size, patch_size, d_model, num_heads, num_layers, d_ff=None,
-                 pre_norm=False):
+    def __init__(self, image_size, patch_size, d_model, num_heads, num_layers,
+                 d_ff=None, pre_norm=False):
         super().__init__()
         self.patch_size, patches = patch_size, (image_size // patch_size) ** 2
         self.patch = nn.Linear(3 * patch_size ** 2, d_model)
@@ -42,6 +41,51 @@ class VisionTransformer(nn.Module):
         first = self.class_token.expand(len(images), 1, -1)                      # (B, 1, D)
         tokens = torch.cat([first, patches], dim=1) + self.position
         return self.encoder(self.pre_norm(tokens))
+
+
+# Our names and those of transformers, for ViTModel and for CLIPVisionModel
+NAMES = {
+    "patch": ("embeddings.patch_embeddings.projection", "embeddings.patch_embedding"),
+    "class_token": ("embeddings.cls_token", "embeddings.class_embedding"),
+    "position": ("embeddings.position_embeddings", "embeddings.position_embedding.weight"),
+    "pre_norm": (None, "pre_layrnorm"),
+    "encoder.norm": ("layernorm", "post_layernorm"),
+    "encoder.blocks": ("layers", "encoder.layers"),
+    "norm": ("layernorm_before", "layer_norm1"),
+    "think_norm": ("layernorm_after", "layer_norm2"),
+    "attend.query": ("attention.q_proj", "self_attn.q_proj"),
+    "attend.key": ("attention.k_proj", "self_attn.k_proj"),
+    "attend.value": ("attention.v_proj", "self_attn.v_proj"),
+    "attend.output": ("attention.o_proj", "self_attn.out_proj"),
+    "think.0": ("mlp.fc1", "mlp.fc1"),
+    "think.2": ("mlp.fc2", "mlp.fc2"),
+}
+
+
+def to_transformers(vit):
+    """The weights as transformers' ViTModel names them, with pre_norm as CLIPVisionModel does."""
+    clip = isinstance(vit.pre_norm, nn.LayerNorm)
+    names = {ours: theirs[clip] for ours, theirs in NAMES.items()}
+    weights = {}
+    for name, value in vit.state_dict().items():
+        if name.startswith("encoder.blocks."):
+            _, _, number, *part, kind = name.split(".")
+            name = f"{names['encoder.blocks']}.{number}.{names['.'.join(part)]}.{kind}"
+        elif name in names:                                  # a parameter of the model itself
+            name = names[name]
+        else:
+            part, _, kind = name.rpartition(".")
+            name = f"{names[part]}.{kind}"
+        weights[name] = value.clone()
+    size = vit.patch_size
+    patch = f"{names['patch']}.weight"                      # there a convolution, here a linear layer
+    weights[patch] = weights[patch].unflatten(1, (3, size, size))
+    if clip:                             # CLIP's patches have no bias: their positions can hold it
+        weights[names["position"]][1:] += weights.pop(f"{names['patch']}.bias")
+    else:
+        weights[names["class_token"]] = weights[names["class_token"]][None, None]
+        weights[names["position"]] = weights[names["position"]][None]
+    return weights
 
 
 @torch.no_grad()
@@ -90,8 +134,8 @@ class VisionEncoder(nn.Module):
     def report(self, images):
         """What it says: {part: (B, 64, width)} of each patch, "kinds" (B, 24) of the whole."""
         tokens = self.vit(images)
-        parts = self.cell(tokens[:, 1:]).split(tuple(self.PARTS.values()), dim=-1)
-        return dict(zip(self.PARTS, parts)) | {"kinds": self.picture(tokens[:, 0])}
+        parts = self.cell(tokens[:, 1:]).float().split(tuple(self.PARTS.values()), dim=-1)
+        return dict(zip(self.PARTS, parts)) | {"kinds": self.picture(tokens[:, 0]).float()}
 
     @torch.no_grad()
     def read(self, images):

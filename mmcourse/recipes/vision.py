@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from mmcourse import device, world
 from mmcourse.models.vit import KINDS, STANDARD, VisionEncoder
 from mmcourse.recipes import Recipe
-from mmcourse.training import moved
 
 GRID, BATCH = 8, 32
 
@@ -20,21 +19,23 @@ def truth(scenes, grid=GRID):
     """
     labels = np.zeros((len(scenes), grid, grid, 5), np.int64)
     places = np.zeros((len(scenes), grid, grid, 2), np.float32)
-    low = np.arange(grid) / grid
     for b, scene in enumerate(scenes):
         most = np.full((grid, grid), 0.1)
         for thing in scene:
-            x0, y0, x1, y1 = thing.box
-            wide, high = (np.clip(np.minimum(b, low + 1 / grid) - np.maximum(a, low), 0, 1)
-                          for a, b in ((x0, x1), (y0, y1)))
-            share = np.outer(high, wide) * grid ** 2                  # of each cell, 0 to 1
-            mine = share > most
-            most = np.maximum(most, share)
-            looks = [getattr(STANDARD, f"{name}s").index(getattr(thing, name))
-                     for name in ("shape", "color", "size")]
-            labels[b, mine, 1:], places[b, mine] = (1, *looks), (thing.x, thing.y)
+            share = cover(thing.box, grid)
+            mine, most = share > most, np.maximum(share, most)
+            labels[b, mine, 1:] = 1, *(getattr(STANDARD, f"{part}s").index(getattr(thing, part))
+                                       for part in ("shape", "color", "size"))
+            places[b, mine] = thing.x, thing.y
             labels[b, int(thing.y * grid), int(thing.x * grid), 0] = 1
     return torch.from_numpy(labels).flatten(1, 2), torch.from_numpy(places).flatten(1, 2)
+
+
+def cover(box, grid):
+    """How much of each cell a box covers, from 0 to 1: (grid, grid)."""
+    edges, (x0, y0, x1, y1) = np.arange(grid + 1) / grid, box
+    wide, high = (np.diff(edges.clip(low, high)) for low, high in ((x0, x1), (y0, y1)))
+    return np.outer(high, wide) * grid ** 2
 
 
 def pictures(scenes):
@@ -59,18 +60,23 @@ def batch(step):
 
 
 def loss(model, data):
+    """Every patch says what lies over it, the class token which kinds of things there are."""
     images, labels, places, there = data
-    with torch.autocast(device().type, torch.bfloat16):
-        said = model.report(images)
-    said = {part: value.float() for part, value in said.items()}
+    said, yes_or_no = model.report(images), F.binary_cross_entropy_with_logits
     covered = labels[..., 1] > 0
-    total = (2 * F.binary_cross_entropy_with_logits(said["center"][..., 0], labels[..., 0].float())
-             + F.binary_cross_entropy_with_logits(said["covered"][..., 0], labels[..., 1].float())
-             + 4 * F.binary_cross_entropy_with_logits(said["kinds"], there)
+    total = (2 * yes_or_no(said["center"][..., 0], labels[..., 0].float())
+             + yes_or_no(said["covered"][..., 0], labels[..., 1].float())
+             + 4 * yes_or_no(said["kinds"], there)
              + 16 * F.smooth_l1_loss(said["place"][covered], places[covered], beta=1 / 32))
     for number, part in enumerate(("shape", "color", "size"), start=2):
         total = total + F.cross_entropy(said[part][covered], labels[covered][:, number])
     return total
+
+
+def half_loss(model, data):
+    """The same with the matrix products in bfloat16, three times as fast on a CPU that has it."""
+    with torch.autocast(device().type, torch.bfloat16):
+        return loss(model, data)
 
 
 @torch.no_grad()
@@ -112,5 +118,5 @@ def evaluate(model, train=range(10**9, 10**9 + 2000), test=world.split("validati
     return scores
 
 
-RECIPE = Recipe(model=VisionEncoder, batch=batch, loss=loss, steps={"cpu": 4000, "gpu": 12000},
+RECIPE = Recipe(model=VisionEncoder, batch=batch, loss=half_loss, steps={"cpu": 4000, "gpu": 12000},
                 evaluate=evaluate, options={"lr": 2e-3, "muon": 0.02, "warmup": 200})

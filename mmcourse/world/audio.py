@@ -1,8 +1,9 @@
 """Scenes as sound.
 
-`sound` reads a picture as a line that sweeps it from left to right in 2.56 seconds. An object sounds while the line
-crosses its box, so onset and length say where it is and how large; y gives the pitch (high is up), the shape a timbre,
-the color an overtone between the harmonics, and the texture swells and fades. `hear` gets the scene back from that.
+`sound` reads a picture as a line that sweeps it from left to right in 2.56 seconds. An object sounds while
+the line crosses its box, so onset and length say where it is and how large; y gives the pitch (high is up),
+the shape a timbre, the color an overtone between the harmonics, and the texture swells and fades. `hear` gets
+the scene back from that.
 """
 
 from functools import lru_cache
@@ -15,8 +16,9 @@ from mmcourse.world.scene import COLORS, GRID, SHAPES, SIZES, TEXTURES, UNKNOWN,
 RATE = 16_000  # samples a second
 STEP = RATE // 50  # samples in which the line crosses one step of the grid: 20 ms
 SAMPLES = GRID * STEP
-LOW, OCTAVES = 220.0, 1.9  # pitch in Hz at the bottom of the picture, and octaves from there to its top: an octave is
-# no whole number of grid steps, so that no object's pitch is exactly another one's harmonic
+# Pitch in Hz at the bottom of the picture, and octaves from there to its top. An octave is no whole number of
+# grid steps, so that no object's pitch is exactly another one's harmonic.
+LOW, OCTAVES = 220.0, 1.9
 LOUD = {"small": 0.06, "large": 0.12}  # root mean square of a solid object's tone
 TIMBRES = dict(zip(SHAPES, np.array([  # strength of harmonics 1 to 6
     [1, 0, 0, 0, 0, 0],  # circle: a pure tone
@@ -56,7 +58,8 @@ def _envelope(size, texture):
     """Loudness over the samples of a tone, shaped as the drawing's profile: (n,)."""
     n = 2 * round(SIZES[size] * GRID) * STEP
     u = (np.arange(n) + 0.5) / n
-    faint = {"solid": u > 1, "striped": (u * BANDS).astype(int) % 2 == 1, "outlined": abs(2 * u - 1) < RIM}[texture]
+    faint = {"solid": u > 1, "striped": (u * BANDS).astype(int) % 2 == 1,
+             "outlined": abs(2 * u - 1) < RIM}[texture]
     level = np.where(faint, PALE, 1.0)
     level[:RAMP] = level[-RAMP:] = 0
     ramp = np.hanning(RAMP + 2)
@@ -74,27 +77,28 @@ def _add(thing, wave, sign=1):
     used = strengths > 0
     tone = envelope * (strengths[used] @ _waves(thing.y, PARTIALS[used], len(envelope)))
     start = round((thing.x - SIZES[thing.size]) * GRID) * STEP
-    heard = slice(max(start, 0), start + len(tone))  # the line meets no more of an object than is on the canvas
+    heard = slice(max(start, 0), start + len(tone))  # what is beyond the canvas is cut
     wave[heard] += sign * tone[max(-start, 0):][:len(wave[heard])]
 
 
 def sound(scene):
     """The scene as sound: float32 (40960,) in [-1, 1], 2.56 seconds at 16 kHz. The ground is not heard.
 
-    What can be asked of it is what can be asked of the scene. Raises ValueError for an object without a name for its
-    shape, color or texture.
+    What can be asked of it is what can be asked of the scene. Raises ValueError for an object without a name
+    for its shape, color or texture.
     """
     wave = np.zeros(SAMPLES)
     for thing in scene:
         if UNKNOWN in (thing.shape, thing.color, thing.texture):
-            raise ValueError("An object that the oracle could not name has no sound: give it shape, color and texture.")
+            raise ValueError("An object without a name has no sound: give it shape, color and texture.")
         _add(thing, wave)
     return (wave / max(1.0, abs(wave).max())).astype(np.float32)
 
 
 def _strongest(wave):
-    """The object whose tone explains most of a wave, and the share of the tone's own energy that it explains: at each
-    pitch the fundamental is looked for in every window that a size allows, then the tone there is compared with all."""
+    """The object whose tone explains most of a wave, and the share of the tone's own energy that it explains:
+    at each pitch the fundamental is looked for in every window that a size allows, then the tone there is
+    compared with all."""
     turns = -2j * np.pi / RATE * PITCHES
     blocks = wave.reshape(GRID, STEP) @ np.exp(np.outer(np.arange(STEP), turns))
     blocks *= np.exp(np.outer(np.arange(GRID) * STEP, turns))
@@ -117,17 +121,18 @@ def _strongest(wave):
 
 
 def hear(wave):
-    """The scene that a sound tells of, without learning: the strongest tone is found, named and taken away, until only
-    noise is left. The ground cannot be heard and is white.
+    """The scene that a sound tells of, without learning: the strongest tone is found, named and taken away,
+    until only noise is left. The ground cannot be heard and is white.
 
-    Exact for `sound(scene)` where the scene's objects lie on the canvas with room between their boxes, as `sample`
-    places them; under noise of sigma 0.01 still for 98 of 100 scenes of the rich spec or more. Raises ValueError for
-    what is not float (40960,) in [-1, 1], and for a wave that is not the sound of a scene.
+    Exact for `sound(scene)` where the scene's objects lie on the canvas with room between their boxes, as
+    `sample` places them; under noise of sigma 0.01 still for 98 of 100 scenes of the rich spec or more.
+    Raises ValueError for what is not float (40960,) in [-1, 1], and for a wave that is not the sound of a
+    scene.
     """
     wave = np.asarray(wave)
     if wave.shape != (SAMPLES,) or wave.dtype.kind != "f" or not abs(wave).max() <= 1:
-        raise ValueError(f"The sound of a scene is {SAMPLES} floats from -1 to 1, and this is {wave.dtype} of shape "
-                         f"{wave.shape} or goes beyond: world.sound(scene) makes one.")
+        raise ValueError(f"The sound of a scene is {SAMPLES} floats from -1 to 1, and this is {wave.dtype} "
+                         f"of shape {wave.shape} or goes beyond: world.sound(scene) makes one.")
     rest, found = wave.astype(float), []
     while len(found) < MOST:
         thing, share = _strongest(rest)
@@ -135,7 +140,7 @@ def hear(wave):
             break
         found.append(thing)
         _add(thing, rest, -1)
-    for _ in range(3 if len(found) > 1 else 0):  # listen to each again without the others, until nothing changes
+    for _ in range(3 if len(found) > 1 else 0):  # listen to each without the others, until nothing changes
         before = list(found)
         for i, thing in enumerate(found):
             _add(thing, rest)

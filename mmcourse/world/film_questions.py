@@ -2,7 +2,7 @@
 
 An object is named by words that are true of it alone, from the first frame to the last. A program is one of
 
-    ("way", words)                              which way that object first moves: "left", "right", "up", "down"
+    ("way", words)                              which way it first moves: "left", "right", "up", "down"
     ("times", kind, words)                      how many events of a kind it has: "0", "1", ...
     ("happens", kind, words)                    has it any? "yes" or "no"
     ("order", (kind, words), (kind, words))     is the first such event of one before that of the other?
@@ -32,7 +32,7 @@ def kept(track, attribute):
 
 
 def find(film, words):
-    """The number of the only object that has these words in every frame. Raises ValueError if there is no such one."""
+    """The number of the only object that keeps these words. Raises ValueError for none or several."""
     found = [i for i, track in enumerate(film.tracks)
              if set(words) <= {kept(track, attribute) for attribute in ATTRIBUTES}]
     if len(found) != 1:
@@ -41,8 +41,9 @@ def find(film, words):
 
 
 def _times(film, kind, words):
+    known("kind of event", kind, EVENTS)
     at = find(film, words)
-    return [event.time for event in film.events if event.object == at and event.kind == known("kind of event", kind, EVENTS)]
+    return [event.time for event in film.events if (event.object, event.kind) == (at, kind)]
 
 
 def film_answer(film, program):
@@ -65,7 +66,7 @@ def film_answer(film, program):
             return film.tracks[find(film, words)][times[0] - 1].color
         case ("at", frame, inner):
             return execute(inner, film.scenes()[frame])
-    raise ValueError(f"{program!r} cannot be asked of this film: its programs stand in world/film_questions.py.")
+    raise ValueError(f"{program!r} cannot be asked of this film: see the list in world/film_questions.py.")
 
 
 def the(words):
@@ -100,8 +101,9 @@ class Asker:
         self.count = Counter((event.object, event.kind) for event in film.events)
         self.names = {}  # object -> the fewest words that are true of it alone, every choice of them
         for i, look in enumerate(looks):
+            telling = [word for word in look if word not in (None, plain)]
             for n in range(1, 5):
-                names = [words for words in combinations([word for word in look if word not in (None, plain)], n)
+                names = [words for words in combinations(telling, n)
                          if sum(set(words) <= set(other) for other in looks) == 1]
                 if names:
                     self.names[i] = names
@@ -112,13 +114,14 @@ class Asker:
         return values[int(self.random() * len(values))] if values else None
 
     def one_of(self, groups, fewest=1):
-        """A random name of an object of a random group, if at least `fewest` groups hold an object with a name."""
+        """A random name of an object of a random group, if at least `fewest` groups hold one with a name."""
         named = [[i for i in group if i in self.names] for group in groups]
         named = [group for group in named if group]
         return self.pick(self.names[self.pick(self.pick(named))]) if len(named) >= fewest else None
 
     def way(self):
-        words = self.one_of([[i for i, track in enumerate(self.film.tracks) if way(track) == turn] for turn in WAYS])
+        ways = [way(track) for track in self.film.tracks]
+        words = self.one_of([[i for i, one in enumerate(ways) if one == turn] for turn in WAYS])
         return words and ("way", words)
 
     def bounces(self):
@@ -127,8 +130,9 @@ class Asker:
         return words and ("times", "bounce", words)
 
     def happens(self):
-        kind, everything = self.pick(EVENTS), range(len(self.film.tracks))
-        words = self.one_of([[i for i in everything if bool(self.count[i, kind]) == so] for so in (True, False)], 2)
+        kind = self.pick(EVENTS)
+        has = [self.count[i, kind] > 0 for i in range(len(self.film.tracks))]
+        words = self.one_of([[i for i, one in enumerate(has) if one == so] for so in (True, False)], 2)
         return words and ("happens", kind, words)
 
     def order(self):
@@ -155,9 +159,10 @@ class Asker:
 def film_questions(film, n=8, seed=0, kinds=FILM_KINDS):
     """n questions about a film as a list of `Question`, a pure function of film, seed and kinds.
 
-    `kinds` are mixed evenly, as far as the film has something to ask of each. Whether something happens is asked only
-    where it happens to one object and not to another, and "first" of attributes in which the objects differ.
-    Raises ValueError for a kind that is none, NothingToAsk (a ValueError) where none of the kinds can be asked.
+    `kinds` are mixed evenly, as far as the film has something to ask of each. Whether something happens is
+    asked only where it happens to one object and not to another, and "first" of attributes in which the
+    objects differ. Raises ValueError for a kind that is none, NothingToAsk (a ValueError) where none of the
+    kinds can be asked.
     """
     kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
     for kind in kinds:
@@ -190,4 +195,5 @@ def _last(film, scene, random):
         question = questions(scene, 1, int(random() * 2 ** 31))[0]
     except NothingToAsk:
         return None
-    return Question("at the end, " + question.text, question.answer, "end", ("at", len(film) - 1, question.program))
+    program = ("at", len(film) - 1, question.program)
+    return Question("at the end, " + question.text, question.answer, "end", program)

@@ -1,9 +1,9 @@
 """Accelerometers: every object carries one, and its trace tells what the object does.
 
-A sensor has the axes of the picture (x to the right, y down) and z, up from the ground, and reads m/s^2; the ground
-is 1 m x 1 m. On an object at rest it reads gravity, (0, 0, 9.81), and its own noise. Sliding adds rumble, a bounce a
-kick of 60 ms, shaking a fast swing in one direction; spinning end over end turns gravity around. Where an object of
-a film is not there its sensor is off and reads 0.
+A sensor has the axes of the picture (x to the right, y down) and z, up from the ground, and reads m/s^2; the
+ground is 1 m x 1 m. On an object at rest it reads gravity, (0, 0, 9.81), and its own noise. Sliding adds
+rumble, a bounce a kick of 60 ms, shaking a fast swing in one direction; spinning end over end turns gravity
+around. Where an object of a film is not there its sensor is off and reads 0.
 """
 
 import numpy as np
@@ -30,8 +30,8 @@ def _film(thing):
 def activities(thing, seed=0):
     """What each object does, a tuple of words from ACTIVITIES: the truth of `trace(thing, seed=seed)`.
 
-    The objects of a scene do what the seed says. In a film they rest, slide or bounce as can be seen; an object that
-    slides and touches a wall in its first or last frame only is not seen to bounce.
+    The objects of a scene do what the seed says. In a film they rest, slide or bounce as can be seen; an
+    object that slides and touches a wall in its first or last frame only is not seen to bounce.
     """
     film = _film(thing)
     if film is not thing:
@@ -54,7 +54,8 @@ def _kicks(film, index):
     for event in film.events:
         if event.object == index and event.kind == "bounce":
             before, now, after = track[event.time - 1:event.time + 2]
-            yield event.time / FPS, [FPS * (after.x - 2 * now.x + before.x), FPS * (after.y - 2 * now.y + before.y)]
+            bends = after.x - 2 * now.x + before.x, after.y - 2 * now.y + before.y
+            yield event.time / FPS, [FPS * bend for bend in bends]
 
 
 def _made_up(random):
@@ -72,7 +73,8 @@ def _acceleration(activity, time, kicks, random):
     turn, phase = random.uniform(0, 2 * np.pi, 2)
     if activity == "spin":
         angle = 2 * np.pi * random.uniform(0.5, 1.5) * time + phase
-        return GRAVITY * np.stack([np.sin(angle) * np.cos(turn), np.sin(angle) * np.sin(turn), np.cos(angle)], 1)
+        level = np.outer(np.sin(angle), [np.cos(turn), np.sin(turn)])
+        return GRAVITY * np.column_stack([level, np.cos(angle)])
     if activity == "shake":
         swing = random.uniform(3, 6) * np.sin(2 * np.pi * random.uniform(4, 8) * time + phase)
         felt += np.outer(swing, [np.cos(turn), np.sin(turn), 0])
@@ -84,14 +86,14 @@ def _acceleration(activity, time, kicks, random):
 
 
 def trace(thing, rate=50, seed=0):
-    """The accelerometer of every object of a scene or film: float32 (N, T, 3) in m/s^2, `rate` samples a second.
+    """The accelerometer of every object of a scene or film: float32 (N, T, 3) in m/s^2, `rate` a second.
 
-    A film's traces belong to film.tracks, are as long as the film and take their kicks from its bounces; a scene's
-    last 4 seconds. A pure function of its arguments. Raises ValueError for a rate that is no whole number from 50 (a
-    kick would fall between two samples) to 1000.
+    A film's traces belong to film.tracks, are as long as the film and take their kicks from its bounces; a
+    scene's last 4 seconds. A pure function of its arguments. Raises ValueError for a rate that is no whole
+    number from 50 (a kick would fall between two samples) to 1000.
     """
     if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or not 50 <= rate <= 1000:
-        raise ValueError(f"A sensor cannot take {rate!r} samples a second: ask for a whole number from 50 to 1000.")
+        raise ValueError(f"A sensor cannot take {rate!r} samples a second: give a whole number, 50 to 1000.")
     film, doing = _film(thing), activities(thing, seed)
     seconds = len(film) / FPS if film is thing else SECONDS
     time = np.arange(round(seconds * rate)) / rate
@@ -107,14 +109,14 @@ def trace(thing, rate=50, seed=0):
 
 
 def feel(traces):
-    """What the objects do, from traces (N, T, 3) as `trace` makes them, without learning: a tuple of words from
-    ACTIVITIES. Four thresholds tell them apart. Raises ValueError for another shape, for what is not finite, and for a
-    sensor that is off all the time."""
+    """What the objects do, from traces (N, T, 3) as `trace` makes them, without learning: a tuple of words
+    from ACTIVITIES. Four thresholds tell them apart. Raises ValueError for another shape, for what is not
+    finite, and for a sensor that is off all the time."""
     traces = np.asarray(traces, float)
     if traces.ndim != 3 or traces.shape[2] != 3 or not np.isfinite(traces).all():
         raise ValueError(f"Traces are finite numbers of shape (objects, samples, 3), and not {traces.shape}.")
     if not traces.any((1, 2)).all():
-        raise ValueError("A sensor that is off all the time tells nothing: give traces of objects that are there.")
+        raise ValueError("A sensor that is off all the time tells nothing: give traces of what is there.")
     return tuple(map(_feel, traces))
 
 
@@ -131,16 +133,17 @@ def _feel(samples):
 
 
 def trace_questions(thing, doing, n=4, seed=0):
-    """n questions about what the objects of a scene or film do, `doing` = activities(thing, seed of the trace).
+    """n questions about what objects do; `doing` is activities(thing, seed), with the seed of the trace.
 
-    Their kinds and programs: "does", ("does", words): what does it do?; "doing", ("doing", activity, words): does it
-    do that?; "who", ("who", activity, attribute): an attribute of the only object that does.
-    Raises NothingToAsk (a ValueError) where no object can be named by words that are true of it alone.
+    Their kinds and programs: "does", ("does", words): what does it do?; "doing", ("doing", activity, words):
+    does it do that?; "who", ("who", activity, attribute): an attribute of the only object that does. Raises
+    NothingToAsk (a ValueError) where no object can be named by words that are true of it alone.
     """
     film = _film(thing)
     asker = Asker(film, as_random(film.scenes()[0], seed).random)
     if len(doing) != len(film.tracks):
-        raise ValueError(f"There are {len(film.tracks)} objects and {len(doing)} activities: use world.activities.")
+        raise ValueError(f"There are {len(film.tracks)} objects and {len(doing)} activities: give "
+                         "world.activities(...) of the same scene or film.")
     if not asker.names:
         raise NothingToAsk("No object can be told from the others by its words: choose another scene.")
     asked = []

@@ -16,7 +16,7 @@ DIGITS = dict(zip("0123456789", "zero one two three four five six seven eight ni
 
 
 def mu_law(wave):
-    """Samples in [-1, 1] as uint8 with fine steps where it is quiet (ITU-T G.711's curve, mu = 255); 128 is silence."""
+    """Samples in [-1, 1] as uint8, finer where it is quiet (curve of ITU-T G.711, mu = 255); 128 is 0."""
     return np.round(np.sign(wave) * np.log1p(255 * abs(wave)) / np.log(256) * 127 + 128).astype(np.uint8)
 
 
@@ -31,7 +31,7 @@ def recordings():
     """The recorded words, {voice: {word: uint8 mu-law samples at 8 kHz}}; see data/speech.md."""
     path = root() / "data" / "speech.npz"
     if not path.exists():
-        raise UsageError("The recordings data/speech.npz are missing: get them again from the course's repository.")
+        raise UsageError("The recordings data/speech.npz are missing: get them from the course's repository.")
     with np.load(path, allow_pickle=False) as file:
         words, voices, samples, ends = (file[name] for name in ("words", "voices", "samples", "ends"))
     pieces = iter(np.split(samples, ends.ravel()))
@@ -41,8 +41,9 @@ def recordings():
 def speak(sentence, voice="alto", seed=0):
     """A sentence or an answer, spoken: float32 (samples,) in [-1, 1] at 16 kHz, with nothing above 4 kHz.
 
-    `voice` is one of VOICES; the seed varies tempo, loudness of each word and the gaps between them. The truth to ask
-    for is the sentence. Raises ValueError for a word without a recording, an empty sentence and an unknown voice.
+    `voice` is one of VOICES; the seed varies tempo, loudness of each word and the gaps between them. The
+    truth to ask for is the sentence. Raises ValueError for a word without a recording, an empty sentence and
+    an unknown voice.
     """
     words, parts = recordings()[known("voice", voice, VOICES)], []
     random = np.random.default_rng(as_seed(seed))

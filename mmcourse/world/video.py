@@ -1,6 +1,7 @@
-"""Films: the objects of a scene slide, bounce off the walls, appear, leave and change color, and every event is known.
+"""Films: the objects of a scene slide, bounce off the walls, appear, leave and change color; all is known.
 
-A film is plain data, so what happens in it can be computed, asked (as in CLEVRER, Yi et al. 2020) and read back.
+A film is plain data, so what happens in it can be computed, asked (as in CLEVRER, Yi et al. 2020) and read
+back.
 """
 
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ import numpy as np
 
 from mmcourse.world.drawing import draw
 from mmcourse.world.oracle import read
-from mmcourse.world.scene import EDGE, GAP, GRID, SIZES, Object, Scene, as_random, as_spec
+from mmcourse.world.scene import EDGE, GAP, GRID, SIZES, Scene, as_random, as_spec
 
 FPS = 8  # frames a second
 SPEEDS = range(2, 13)  # grid steps a frame
@@ -22,8 +23,8 @@ EVENTS = ("bounce", "appear", "leave", "recolor")
 
 @dataclass(frozen=True, order=True, slots=True)
 class Event:
-    """`kind` is one of EVENTS, `object` the number of its track, `time` the frame: of a bounce the one in which the
-    object touches the wall, of the others the first in which the picture is different."""
+    """`kind` is one of EVENTS, `object` the number of its track, `time` the frame: of a bounce the one in
+    which the object touches the wall, of the others the first in which the picture is different."""
     time: int
     kind: str
     object: int
@@ -31,8 +32,9 @@ class Event:
 
 @dataclass(frozen=True)
 class Film:
-    """`tracks` holds per object a tuple with its `Object` in every frame, or None where it is not there. Tracks are
-    sorted by the frame in which they begin, then in reading order. len(film) is the number of frames, FPS a second."""
+    """`tracks` holds per object a tuple with its `Object` in every frame, or None where it is not there.
+    Tracks are sorted by the frame in which they begin, then in reading order. len(film) is the number of
+    frames, FPS a second."""
     tracks: tuple
     background: str = "white"
     noise: float = field(default=0.0, compare=False)
@@ -40,7 +42,7 @@ class Film:
     def __post_init__(self):
         tracks = [tuple(track) for track in self.tracks]
         if not tracks or len({len(track) for track in tracks}) > 1 or not all(map(any, tracks)):
-            raise ValueError("A film is made of tracks of equal length, and every object is there in some frame.")
+            raise ValueError("A film is made of tracks of equal length, each with an object in some frame.")
         object.__setattr__(self, "tracks", tuple(sorted(tracks, key=_begin)))
 
     def __len__(self):
@@ -57,7 +59,7 @@ class Film:
     @cached_property
     def events(self):
         """Everything that happens, as a tuple of `Event` in the order of time."""
-        return tuple(sorted(event for index, track in enumerate(self.tracks) for event in _events(index, track)))
+        return tuple(sorted(event for i, track in enumerate(self.tracks) for event in _events(i, track)))
 
 
 def _begin(track):
@@ -87,7 +89,7 @@ def way(track):
 
 
 def _slide(at, step, low, high, frames):
-    """Places of something that turns around where it touches low or high, and how often it is seen to do so."""
+    """Places of something that turns around where it touches low or high, and how often that is seen."""
     places, turns = [at], 0
     while len(places) < frames:
         at += step
@@ -111,8 +113,8 @@ def _motion(place, half, frames, bounces, random):
 
 
 def _paths(scene, frames, random):
-    """Per object its (x, y) in every frame, in grid steps. One after another, objects get a slide with 0 to 2 bounces
-    that keeps clear of all others; those that find none stand still, as three of ten do anyway."""
+    """Per object its (x, y) in every frame, in grid steps. One after another, objects get a slide with 0 to 2
+    bounces that keeps clear of all others; those that find none stand still, as three of ten do anyway."""
     halves = [round(SIZES[thing.size] * GRID) for thing in scene]
     paths = [[(round(thing.x * GRID), round(thing.y * GRID))] * frames for thing in scene]
     for i, half in enumerate(halves):
@@ -130,9 +132,10 @@ def _paths(scene, frames, random):
 def film(scene, frames=16, seed=0):
     """A `Film` that starts from the places of a scene: a pure function of scene, number of frames and seed.
 
-    Most objects slide along a row or a column with constant speed (2 to 12 grid steps a frame) and turn around where
-    they touch a wall; none ever comes close to another. Half of them once appear, leave or change color; at least
-    one is there all the time. Raises ValueError for an empty scene or other than 4 to 512 frames.
+    Most objects slide along a row or a column with constant speed (2 to 12 grid steps a frame) and turn
+    around where they touch a wall; none ever comes close to another. Half of them once appear, leave or
+    change color; at least one is there all the time. Raises ValueError for an empty scene or other than 4 to
+    512 frames.
     """
     if isinstance(frames, bool) or not isinstance(frames, (int, np.integer)) or not 4 <= frames <= 512:
         raise ValueError(f"A film of {frames!r} frames cannot be made: ask for a whole number from 4 to 512.")
@@ -158,8 +161,9 @@ def film(scene, frames=16, seed=0):
 def watch(frames):
     """Read the pictures of a film, uint8 array (T, size, size, 3), back into a `Film`, without learning.
 
-    Exact where `world.read` is: an object goes on as the one of the same shape, size and texture that was within 12
-    grid steps of it. Raises ValueError where the oracle cannot read a frame, and where no object is ever seen.
+    Exact where `world.read` is: an object goes on as the one of the same shape, size and texture that was
+    within 12 grid steps of it. Raises ValueError where the oracle cannot read a frame, and where no object is
+    ever seen.
     """
     tracks, scenes = [], read(list(frames))
     for time, scene in enumerate(scenes):
