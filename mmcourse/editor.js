@@ -24,7 +24,7 @@ class Editor {
   constructor(model, el) {
     this.model = model;
     el.innerHTML = model.get("page");
-    el.dataset.lmSuppressShortcuts = "true"; // keys pressed here are not JupyterLab's
+    // Keys pressed here are not JupyterLab's: it looks for this on the focused element before its parents.
     for (const part of el.querySelectorAll("[data-is]")) this[part.dataset.is] = part;
     this.menus = Object.entries(model.get("words")).map((entry) => this.menu(...entry));
     this.plus.onclick = () => this.add();
@@ -116,8 +116,7 @@ class Editor {
   show = () => {
     const view = this.model.get("view");
     this.waiting = Math.max(0, this.waiting - 1);
-    this.picture.src = view.picture;
-    this.picture.alt = view.captions[0] ?? "An empty scene";
+    Object.assign(this.picture, { src: view.picture, alt: view.captions[0] ?? "An empty scene" });
     for (const { key, x, y, half, label } of view.things) {
       const isNew = !this.hits.has(key);
       const hit = Object.assign(isNew ? this.newHit(key) : this.hits.get(key), { half, ariaLabel: label });

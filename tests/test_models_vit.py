@@ -105,7 +105,7 @@ def test_truth_of_the_cells():
     assert labels[..., 0].nonzero().tolist() == [[4, 2], [6, 6]]
     assert labels[4, 2].tolist() == [1, 1, 0, 0, 1] and places[4, 2].tolist() == [0.25, 0.5]
     assert labels[6, 6, 2:].tolist() == [3, 4, 0] and labels[0].sum() == 0
-    assert labels[3:5, 1:3, 1].all() and labels[..., 1].sum() == 4 + 4      # 16 px is two cells, 10 px two in part
+    assert labels[3:5, 1:3, 1].all() and labels[..., 1].sum() == 4 + 3      # 2 x 2 cells whole; 6/8 and 2/8 but for a corner
     assert vision.kinds([scene]).sum() == 2
 
 

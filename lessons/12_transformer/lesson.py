@@ -329,7 +329,7 @@ for norm_first in (True, False):
     for warmup in (1, 60):
         torch.manual_seed(0)
         curves[norm_first, warmup] = fit(Backwards(norm_first), some_digits, backwards_loss,
-                                         steps=110, lr=0.02, warmup=warmup)
+                                         steps=120, lr=0.015, warmup=warmup)
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True)
@@ -338,7 +338,7 @@ for ax, norm_first in zip(axes, (True, False)):
         losses = np.convolve(curves[norm_first, warmup], np.ones(5) / 5, "valid")
         ax.plot(losses, color=color)
         place = {(True, 1): (22, 0.15), (True, 60): (52, 1.3),
-                 (False, 1): (104, 2.38), (False, 60): (104, 1.5)}[norm_first, warmup]
+                 (False, 1): (114, 2.38), (False, 60): (114, 1.5)}[norm_first, warmup]
         ax.text(*place, name, color=color, ha="left" if norm_first else "right")
     ax.axhline(np.log(10), color=show.QUIET, linewidth=1, linestyle=":")
     ax.set(xlabel="training step", ylim=(0, 2.8), title=f"{'pre' if norm_first else 'post'}-norm")
@@ -347,7 +347,7 @@ axes[1].set(title="post-norm needs the warm-up")
 show.figure(fig, alt="Loss curves. Pre-norm: both fall to zero. Post-norm: with warm-up the loss "
                      "falls to zero, without it it stays on the dotted line of guessing at 2.30.")
 last = {key: np.mean(losses[-10:]) for key, losses in curves.items()}
-assert last[False, 1] > 1.2 and max(last[True, 1], last[True, 60], last[False, 60]) < 0.3
+assert last[False, 1] > 1.5 and max(last[True, 1], last[True, 60], last[False, 60]) < 0.3
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # Post-norm without warm-up never leaves guessing, at $\ln 10 = 2.30$: the first steps broke something that no later step mended. Pre-norm does not care. That is why this course, like nearly every model today, normalizes first **and** keeps a short warm-up (it costs nothing).

@@ -30,44 +30,41 @@ def rotate(x, cos, sin):
 
 
 class SwiGLU(nn.Module):
-    """Feed-forward with a gate (Shazeer 2020): down(silu(gate(x)) * up(x))."""
+    """Feed-forward with a gate (Shazeer 2020): down(silu(gate) * up), gate and up in one product."""
 
     def __init__(self, d_model, d_ff):
         super().__init__()
-        self.gate = nn.Linear(d_model, d_ff, bias=False)
-        self.up = nn.Linear(d_model, d_ff, bias=False)
+        self.gate_up = nn.Linear(d_model, 2 * d_ff, bias=False)
         self.down = nn.Linear(d_ff, d_model, bias=False)
 
     def forward(self, x):
-        return self.down(F.silu(self.gate(x)) * self.up(x))
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * up)
 
 
 class GroupedQueryAttention(nn.Module):
-    """Many query heads share few key and value heads (Ainslie et al. 2023): a smaller cache.
+    """H query heads share G key and value heads (Ainslie et al. 2023), so the cache is small.
 
-    forward(x, turn, mask, past): x (B, T, D); turn = (cos, sin); mask (..., T, S), True = may look,
-    None = causal; past is None or a list [keys, values] (B, G, S, d) that is made longer by T.
+    forward(x (B, T, D), turn, mask, past): mask (..., T, S), True = may look, None = causal;
+    past is None or a list, [] at first, then [keys, values] (B, G, S, d), and grows by T.
     """
 
     def __init__(self, d_model, num_heads, num_kv_heads):
         super().__init__()
-        self.d_head = d_model // num_heads
-        self.query = nn.Linear(d_model, d_model, bias=False)
-        self.key = nn.Linear(d_model, num_kv_heads * self.d_head, bias=False)
-        self.value = nn.Linear(d_model, num_kv_heads * self.d_head, bias=False)
+        self.heads, self.d_head = (num_heads, num_kv_heads, num_kv_heads), d_model // num_heads
+        self.query_key_value = nn.Linear(d_model, sum(self.heads) * self.d_head, bias=False)
         self.output = nn.Linear(d_model, d_model, bias=False)
 
     def forward(self, x, turn, mask=None, past=None):
-        q, k, v = (part(x).float().unflatten(-1, (-1, self.d_head)).transpose(1, 2)
-                   for part in (self.query, self.key, self.value))
+        qkv = self.query_key_value(x).float().unflatten(-1, (-1, self.d_head)).transpose(1, 2)
+        q, k, v = qkv.split(self.heads, dim=1)                  # (B, H, T, d), twice (B, G, T, d)
         q, k = rotate(q, *turn), rotate(k, *turn)
         if past is not None:
-            past[:] = [torch.cat([old, new], 2) for old, new in zip(past, (k, v))] if past else [k, v]
+            past[:] = [torch.cat(pair, 2) for pair in zip(past, (k, v))] if past else [k, v]
             k, v = past
-        shared = q.shape[1] // k.shape[1]
-        k, v = (part.repeat_interleave(shared, dim=1) for part in (k, v))
+        causal = mask is None and x.shape[1] > 1
         with torch.autocast("cpu", enabled=False):         # on a CPU its bfloat16 form is slower
-            mixed = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None and q.shape[2] > 1)
+            mixed = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=True)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 
@@ -122,7 +119,7 @@ class LanguageModel(nn.Module):
         ids = [[0, *self.tokenizer.encode(text), 0] for text in texts]
         longest = max(map(len, ids))
         tokens = torch.tensor([row + [0] * (longest - len(row)) for row in ids]).to(self.norm.weight.device)
-        with torch.no_grad():
+        with torch.inference_mode():
             logs = self(tokens[:, :-1]).log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
         return [log[:len(row) - 1].sum().item() for log, row in zip(logs, ids)]
 
@@ -183,7 +180,7 @@ def draw(logits, temperature=0.0, top_k=0, top_p=1.0, random=None):
     return chances.multinomial(1, generator=random)[:, 0]
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def generate(model, prompts, steps=150, **choice):
     """Continue every prompt (a list of token ids) until token 0 or for `steps` tokens.
 
@@ -205,7 +202,7 @@ def generate(model, prompts, steps=150, **choice):
     return [row[:row.index(0)] if 0 in row else row for row in rows]
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def beam_search(model, prompt, beams=4, steps=150):
     """The best of many continuations: keep the `beams` likeliest at every step, score by mean log-probability.
 
@@ -230,19 +227,15 @@ def beam_search(model, prompt, beams=4, steps=150):
     return [token for token in finished[0][1] if token]
 
 
-LLAMA = {"embedding": "model.embed_tokens", "norm.": "model.norm.", "blocks": "model.layers",
-         "attention.query": "self_attn.q_proj", "attention.key": "self_attn.k_proj",
-         "attention.value": "self_attn.v_proj", "attention.output": "self_attn.o_proj",
-         "feed_forward.gate": "mlp.gate_proj", "feed_forward.up": "mlp.up_proj",
-         "feed_forward.down": "mlp.down_proj", "norm1": "input_layernorm",
-         "norm2": "post_attention_layernorm"}
-
-
 def as_llama(model):
     """The model's weights under the names of transformers' LlamaForCausalLM."""
-    tensors = {}
-    for name, value in model.state_dict().items():
-        for ours, theirs in LLAMA.items():
-            name = name.replace(ours, theirs, 1) if ours != "norm." or name.startswith(ours) else name
-        tensors[name] = value
-    return tensors
+    out = {"model.embed_tokens.weight": model.embedding.weight, "model.norm.weight": model.norm.weight}
+    for i, block in enumerate(model.blocks):
+        layer, attention = f"model.layers.{i}", block.attention
+        qkv = attention.query_key_value.weight.split([n * attention.d_head for n in attention.heads])
+        parts = {f"self_attn.{name}_proj": weight for name, weight in zip("qkv", qkv)}
+        parts |= zip(("mlp.gate_proj", "mlp.up_proj"), block.feed_forward.gate_up.weight.chunk(2))
+        parts |= {"self_attn.o_proj": attention.output.weight, "mlp.down_proj": block.feed_forward.down.weight,
+                  "input_layernorm": block.norm1.weight, "post_attention_layernorm": block.norm2.weight}
+        out |= {f"{layer}.{name}.weight": weight for name, weight in parts.items()}
+    return out

@@ -93,6 +93,7 @@ def main():
         [world.sample(seed) for seed in batch]), 1), "ms for 128 pictures with 16 questions each")
     for n in (1, 2, 3, 4, 5, 6):
         many = [world.sample(seed, world.Spec((n, n))) for seed in range(1000)]
+        world.draw(many)
         say(1e6 / rate(lambda: world.draw(many), 1000), f"microseconds for a picture of {n} objects")
     for spec in world.SPECS:
         for size, noise in ((64, 0), (48, 0), (64, 8)):

@@ -352,7 +352,7 @@ def questions(scene, n=8, seed=0, kinds=None, spec="standard"):
         raise ValueError("There is nothing to ask: give at least one object and one kind of question.")
     random = as_random(scene, seed).random
     asker = _Asker(scene, as_spec(spec), random)
-    asked, left = [], list(kinds)
+    asked, left, good = [], list(kinds), set()
     for _ in range(100 * (n + len(kinds))):
         if len(asked) == n or not left:
             break
@@ -360,7 +360,8 @@ def questions(scene, n=8, seed=0, kinds=None, spec="standard"):
         made = asker.ask(kind)
         if made:
             asked.append(Question(say_with(made[0], random, True), made[1], kind, made[0]))
-        elif not asked:
+            good.add(kind)
+        elif kind not in good:
             left.remove(kind)
     if len(asked) < n:
         raise NothingToAsk(f"Of this scene only {len(asked)} of {n} questions can be asked in these kinds: "
