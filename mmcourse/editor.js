@@ -25,6 +25,7 @@ class Editor {
     this.model = model;
     el.innerHTML = model.get("page");
     // Keys pressed here are not JupyterLab's: it looks for this on the focused element before its parents.
+    el.addEventListener("focusin", ({ target }) => { target.dataset.lmSuppressShortcuts = "true"; });
     for (const part of el.querySelectorAll("[data-is]")) this[part.dataset.is] = part;
     this.menus = Object.entries(model.get("words")).map((entry) => this.menu(...entry));
     this.plus.onclick = () => this.add();

@@ -57,8 +57,8 @@ class GroupedQueryAttention(nn.Module):
 
     def forward(self, x, turn, mask=None, past=None):
         qkv = self.query_key_value(x).float().unflatten(-1, (-1, self.d_head)).transpose(1, 2)
-        q, k, v = qkv.split(self.heads, dim=1)                  # (B, H, T, d), twice (B, G, T, d)
-        q, k = rotate(q, *turn), rotate(k, *turn)
+        turned = rotate(qkv[:, :-self.heads[2]], *turn)         # queries and keys, not the values
+        q, k, v = *turned.split(self.heads[:2], dim=1), qkv[:, -self.heads[2]:]
         if past is not None:
             past[:] = [torch.cat(pair, 2) for pair in zip(past, (k, v))] if past else [k, v]
             k, v = past
@@ -193,9 +193,10 @@ def generate(model, prompts, steps=150, **choice):
     even, cache, written = bool(real.all()), [[] for _ in model.blocks], []
     done = torch.zeros(len(prompts), dtype=torch.bool, device=where)
     while len(written) < steps and not done.all():
+        if written and not even:
+            real = F.pad(real, (0, 1), value=True)
         logits = model(tokens, None if even else real, cache)[:, -1]
         tokens = draw(logits, **choice).masked_fill(done, 0)[:, None]
-        real = F.pad(real, (0, 1), value=True)
         written.append(tokens)
         done |= tokens[:, 0] == 0
     rows = torch.cat(written, 1).tolist()
