@@ -238,6 +238,20 @@ for name, tensor in everything.items():
     print(f"{name:<7} {shape:<22} {kind:<8} {tensor[0].numel():>7,} numbers each")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# ### All of it is the same scene
+# Is that more than a story? The world can also be read **back**, by geometry and measurement, without any learning: from a picture to its scene, from a sound, from a film, from the traces to what each thing did. And it can be asked: every question comes with its true answer.
+#
+# These readers are the judges of this course. When a model draws, speaks or answers, they say what it really did.
+
+# %% slideshow={"slide_type": "-"}
+print("picture -> scene:", world.read(scene.image(64)) == scene)
+print("sound -> scene:  ", world.hear(wave) == scene)
+print("film -> film:    ", world.watch(film.frames(64)) == film)
+print("traces -> doing: ", world.feel(trace) == world.activities(scene))
+for question in [*world.questions(scene, 2, seed=4), *world.film_questions(film, 2, seed=4)]:
+    print(f"{question.text}  {question.answer}")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
 # ## The real thing: four recordings from outside
 # The world is made, so let us also open real data. Four recordings ship inside matplotlib: a photograph, one slice of an MRI scan, a brain's voltage (EEG) and a map of heights. Each becomes a tensor in one or two lines. Watch the **dtype, range and shape**. (`">u2"` means: two bytes a number, the high one first.)
 

@@ -38,7 +38,7 @@ from torch import nn
 
 from mmcourse import budget, device, show, widgets, world, zoo
 from mmcourse.models.attention import MultiHeadAttention, causal_mask
-from mmcourse.models.transformer import END, PAD, START
+from mmcourse.models.transformer import END, PAD, START, EncoderDecoder
 from mmcourse.training import fit, moved
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input"]
@@ -366,7 +366,7 @@ for spread in (0.02, 0.1, 1.0):
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Reading and writing together
-# The encoder runs once. The decoder then writes word by word, and each word it wrote becomes input for the next. Three special words help: `START` opens, `END` closes, `PAD` fills up short rows.
+# The encoder runs once. The decoder then writes word by word, and each word it wrote becomes input for the next. Three special words help: `START` opens, `END` closes, `PAD` fills up short rows. Here are the methods of the package's `EncoderDecoder`, one after another.
 
 # %% include="mmcourse/models/transformer.py::EncoderDecoder.__init__" slideshow={"slide_type": "-"}
 

@@ -178,7 +178,7 @@ print("convolution, stride 8:  ", tuple(grid.shape), "the same numbers:", same)
 #
 # A ViT cell sees the whole picture after **one** block. We can measure both: which pixels move the middle cell?
 
-# %% slideshow={"slide_type": "-"} tags=["hide-input"]
+# %% tags=["hide-input"]
 from mmcourse.models.vit import VisionTransformer
 
 
@@ -198,6 +198,7 @@ def cnn(layers):
     return nn.Sequential(*(part for pair in parts for part in pair))
 
 
+# %% slideshow={"slide_type": "-"} tags=["hide-input"]
 torch.manual_seed(0)
 vit = VisionTransformer(64, 8, d_model=32, num_heads=4, num_layers=1)
 views = {"CNN, 3 layers": cnn(3), "CNN, 5 layers": cnn(5),
@@ -339,7 +340,7 @@ def convolutions():
 # The ViT's blocks train with Muon (Jordan and others 2024), an optimizer for weight matrices that learns here in a fifth of the steps of AdamW. That favors the ViT: the comparison is not lost for want of a good optimizer.
 
 # %% tags=["nbval-ignore-output"]
-steps = {"cpu": 200, "gpu": 2000}[budget()]
+steps = {"cpu": 250, "gpu": 2000}[budget()]
 counts, seeds = [200, 1000, 5000], range(3)
 everything, exam = lone_things(range(5000)), lone_things(range(2**31, 2**31 + 1000))
 
@@ -548,7 +549,7 @@ show.pictures(pairs, ["a new scene", "read and drawn again"] * 4, columns=8, sid
 # ### Its mistakes
 # How many of 500 new scenes does it read without a fault, every shape, color and size, nothing missing and nothing invented? And what do the worst ones have in common?
 
-# %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
+# %% tags=["hide-input"]
 scenes = [world.sample(seed) for seed in range(2**31, 2**31 + 500)]
 said = [scene for part in new[0].split(100) for scene in encoder.read(part.to(device()))]
 
@@ -557,6 +558,7 @@ def looks(scene):
     return sorted((thing.shape, thing.color, thing.size) for thing in scene)
 
 
+# %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 with torch.no_grad():
     report = encoder.report(new[0].to(device()))
 sure = torch.stack([F.softmax(report[part].cpu(), -1).gather(-1, new[1][..., i:i + 1])[..., 0]

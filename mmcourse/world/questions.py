@@ -276,7 +276,7 @@ class _Asker:
             for words, mask in self.masks.items():
                 self.counts.setdefault(mask.bit_count(), []).append(words)
         for count in sorted(self.counts, reverse=True):
-            if self.random() < (0.5 if count == 1 else 0.62):
+            if self.random() < {1: 0.53, 2: 0.56}.get(count, 0.7):
                 return ("count", _filter(self.pick(self.counts[count])))
         for _ in range(TRIES):
             words = self.near(self.pick(self.choices[1:]))
