@@ -1,42 +1,10 @@
 """The learner's way in a real browser: `mmcourse lab`, lesson 11, run it, move a slider by keyboard."""
 
-import shutil
 
 import minicourse
-import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 LESSON = "11_attention"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-         "--disable-background-networking", "--disable-component-update"]
-
-
-@pytest.fixture
-def page():
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-    program = next(filter(None, map(shutil.which, names)), None)
-    assert program, "This test needs a browser: install Chromium (Debian: apt install chromium) or Chrome."
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.outside = []
-        page.on("request", lambda request: page.outside.append(request.url)
-                if "://localhost" not in request.url and "://" in request.url else None)
-        yield page
-        browser.close()
-
-
-@pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    """A copy of the course, in which the browser may save what it likes."""
-    minicourse.copy_package(tmp_path)
-    shutil.copytree(minicourse.CHECKOUT / "notebooks", tmp_path / "notebooks")
-    (tmp_path / "data").symlink_to(minicourse.CHECKOUT / "data")
-    settings = tmp_path / "home/config/lab/user-settings/@jupyterlab/notebook-extension"
-    settings.mkdir(parents=True)                              # cells out of sight shall be in the page too
-    (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")                # other tests may be at work on the same cores
-    return tmp_path
 
 
 def test_run_lesson_11_and_move_a_slider(checkout, page):

@@ -8,9 +8,8 @@ import minicourse
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import expect
-from test_browser import checkout, page                            # noqa: F401 (fixtures)
 
-from mmcourse import editor, widgets, world
+from mmcourse import editor, world
 from mmcourse.world import Object, Scene
 from mmcourse.world.scene import EDGE, GAP, GRID
 

@@ -5,9 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmcourse import world, zoo
 from mmcourse.models.attention import attention, causal_mask, padding_mask
 from mmcourse.models.transformer import (END, PAD, START, Block, Decoder, Encoder, EncoderDecoder, FeedForward,
                                          TokenEmbedding, rotary, shift_right, sinusoidal)
+from mmcourse.recipes import parser
 
 
 def apart(one, two):
@@ -301,3 +303,29 @@ def test_shift_by_hand_and_wrong_use():
     assert FeedForward(4, 6)(torch.randn(2, 3, 4)).shape == (2, 3, 4)
     with pytest.raises(ValueError, match="5 words, but only 4 learned places"):
         TokenEmbedding(9, 8, "learned", 4)(torch.zeros(1, 5, dtype=torch.long))
+
+
+def test_programs_as_rows_of_words_and_back():
+    for scene, question in parser.asked(2**33, 600):
+        assert parser.nested(parser.flat(question.program)) == question.program
+        assert parser.right(question.program, scene, question)
+    assert parser.flat(("count", ("filter", ("red", "star"), ("scene",)))) == ["count", "filter", "red", "star", "scene"]
+    for words, said in (("count", "too early"), ("red scene", "No program starts with 'red'"),
+                        ("count scene scene", "complete before 'scene'"), ("filter red", "too early")):
+        with pytest.raises(ValueError, match=said):
+            parser.nested(words.split())
+
+
+def test_the_parser_knows_every_word_of_the_questions_and_names_one_it_does_not():
+    source, target = parser.tensors(parser.asked(0, 800))
+    assert source.max() < len(parser.QUESTION_WORDS) and target.max() < len(parser.PROGRAM_WORDS)
+    with pytest.raises(ValueError, match="does not know the word 'elephant'"):
+        parser.rows([parser.split("what color is the elephant?")], parser.QUESTION_WORDS)
+
+
+def test_the_shipped_parser_writes_programs_that_run():
+    model = zoo.load("parser")
+    scores = parser.evaluate(model, parser.asked(2**33, 500))
+    assert min(scores.values()) > 0.95 and scores["answer"] > 0.98
+    program, = model.programs(["what color is the small circle left of the large square?"])
+    assert program == world.parse("what color is the small circle left of the large square?")

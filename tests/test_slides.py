@@ -4,16 +4,13 @@ import base64
 import io
 import os
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat import v4
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from mmcourse import UsageError, root
 from mmcourse.authoring import slides
@@ -129,15 +126,8 @@ def lesson(cells, **facts):
 
 
 @pytest.fixture(scope="module")
-def context():
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    program = next(filter(None, map(shutil.which, names)), None)
-    with sync_playwright() as playwright:
-        program = program or playwright.chromium.executable_path
-        assert Path(program).exists(), "No Chromium was found: install it with `playwright install chromium`."
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        yield browser.new_context(viewport={"width": 1280, "height": 720})
-        browser.close()
+def context(browser):
+    return browser.new_context(viewport={"width": 1280, "height": 720})
 
 
 @pytest.fixture

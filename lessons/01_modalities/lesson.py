@@ -405,6 +405,15 @@ show.figure(fig, alt="Bars of the share of right answers for picture, sound and 
 # *What a modality carries* and *what a model can take out* are two things. Most of this course is about the second.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# ## Try it: make your own scene
+# Click on empty ground to place a thing, drag it, change it, or use Tab, the arrow keys and Delete. Sentences and questions follow at once. Then write a sentence of your own: is it true? Try a word that the world does not know.
+
+# %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
+from mmcourse import editor
+
+board = editor.edit(scene)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
 # ## Try it: hear with your eyes
 # Move the slider from scene to scene. Look at the spectrogram first and guess: how many things, which are large, which are high? Then look at the picture.
 

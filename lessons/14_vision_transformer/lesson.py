@@ -36,6 +36,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmcourse import budget, device, show, widgets, world, zoo
+from mmcourse.models.transformer import Encoder
 from mmcourse.recipes.vision import data, linear, pictures, truth
 from mmcourse.training import fit
 
