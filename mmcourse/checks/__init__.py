@@ -7,6 +7,8 @@ is wrong. It looks only at what the answer returns, so the grader can hand it an
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
@@ -22,17 +24,17 @@ class Hint(AssertionError):
         return [f"\x1b[31mNot yet. {self}\x1b[0m"]
 
 
-class Check:
-    """One exercise's check: its id, its points and the function that judges an answer."""
+class Check(NamedTuple):
+    """One exercise's check: what it is worth, and the function that judges an answer."""
 
-    def __init__(self, exercise, points, judge):
-        self.exercise, self.points, self.judge = exercise, points, judge
+    points: int
+    judge: Callable
 
 
 def exercise(number, points):
     """Decorator: register `judge(answer)` as the check of the exercise `number`, worth `points`."""
     def register(judge):
-        REGISTRY[number] = Check(number, points, judge)
+        REGISTRY[number] = Check(points, judge)
         return judge
     return register
 
@@ -98,6 +100,16 @@ def takes(answer, *names):
     except TypeError:
         raise Hint(f"The function should take ({', '.join(names)}), and yours takes {inspect.signature(answer)}."
                    ) from None
+
+
+def numbers(answer, *names):
+    """What `answer()` returns: a dict with exactly these keys, each a number (or True, False)."""
+    takes(answer)
+    got = answer()
+    expect(isinstance(got, dict) and set(got) == set(names), f"Return a dict with exactly the keys {', '.join(names)}.")
+    for name in names:
+        expect(isinstance(got[name], (int, float)), f'"{name}" should be a number (or True / False), and is {got[name]!r}.')
+    return got
 
 
 def tensor(got, shape, dtype, what="The result"):

@@ -3,18 +3,12 @@
 import torch
 
 from mmcourse import world
-from mmcourse.checks import Hint, close, exercise, expect, same, takes, tensor
+from mmcourse.checks import Hint, close, exercise, expect, numbers, same, takes, tensor
 
 
 @exercise("01.1", points=2)
 def predictions(answer):
-    takes(answer)
-    got = answer()
-    names = ("red", "gray", "photo", "sound", "film", "shuffled")
-    expect(isinstance(got, dict) and set(got) == set(names), f"Return a dict with exactly the keys {', '.join(names)}.")
-    for name in names:
-        expect(isinstance(got[name], (int, float)), f'"{name}" should be a number (or True / False), '
-                                                    f"and is {got[name]!r}.")
+    got = numbers(answer, "red", "gray", "photo", "sound", "film", "shuffled")
     expect(abs(got["red"] - 1) < 1e-3, '"red": put 255 into byte / 127.5 - 1.')
     expect(abs(got["gray"] - 0.4) > 1e-2, '"gray": that is byte / 255, from 0 to 1; the course maps bytes to -1 to 1.')
     expect(abs(got["gray"] + 0.2) < 1e-2, '"gray": put 102 into byte / 127.5 - 1.')

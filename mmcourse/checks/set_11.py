@@ -6,18 +6,12 @@ import torch
 import torch.nn.functional as F
 
 from mmcourse import world
-from mmcourse.checks import close, exercise, expect, same, takes, tensor
+from mmcourse.checks import close, exercise, expect, numbers, same, takes, tensor
 
 
 @exercise("11.1", points=2)
 def predictions(answer):
-    takes(answer)
-    got = answer()
-    names = ("equal", "masked", "spread", "ratio", "reordered", "cold")
-    expect(isinstance(got, dict) and set(got) == set(names), f"Return a dict with exactly the keys {', '.join(names)}.")
-    for name in names:
-        expect(isinstance(got[name], (int, float)), f'"{name}" should be a number (or True / False), '
-                                                    f"and is {got[name]!r}.")
+    got = numbers(answer, "equal", "masked", "spread", "ratio", "reordered", "cold")
 
     def near(name, value):
         return abs(got[name] - value) < 0.01

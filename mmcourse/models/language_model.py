@@ -83,11 +83,12 @@ class Block(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """Llama's architecture (Touvron et al. 2023) with tied embeddings; token 0 ends a text.
+    """Llama's architecture (Touvron et al. 2023); token 0 ends a text.
 
     forward(tokens (B, T)) -> logits (B, T, V): what comes next after each position. With a
     `cache` (one empty list for each block at first) only new tokens are given. `real` (B, S) is
-    False at padding, which stands on the left; S counts the tokens in the cache, too.
+    False at padding, which stands on the left (S counts the tokens in the cache, too), or is a
+    mask (B, T, S), True = may look.
     """
 
     def __init__(self, vocab_size, d_model=192, num_layers=4, num_heads=6, num_kv_heads=2,
@@ -97,10 +98,10 @@ class LanguageModel(nn.Module):
         self.embedding = nn.Embedding(vocab_size, d_model)
         self.blocks = nn.ModuleList(Block(d_model, num_heads, num_kv_heads, d_ff)
                                     for _ in range(num_layers))
-        self.norm = RMSNorm(d_model)
-        for weight in self.parameters():
-            if weight.dim() == 2:
-                nn.init.normal_(weight, std=0.02)
+        self.norm, self.head = RMSNorm(d_model), nn.Linear(d_model, vocab_size, bias=False)
+        for name, weight in self.named_parameters():
+            if weight.dim() == 2:           # tokens loud, so that the blocks' sums do not drown them
+                nn.init.normal_(weight, std=1.0 if name == "embedding.weight" else 0.02)
 
     def forward(self, tokens, real=None, cache=None):
         return self.read(self.embedding(tokens), real, cache)
@@ -112,7 +113,7 @@ class LanguageModel(nn.Module):
         turn = rotations(places, self.blocks[0].attention.d_head)
         for block, past in zip(self.blocks, cache or [None] * len(self.blocks)):
             x = block(x, turn, mask, past)
-        return self.norm(x) @ self.embedding.weight.T
+        return self.head(self.norm(x))
 
     def log_probs(self, texts):
         """The log-probability (nats) that the model gives to each whole text, its end included."""
@@ -144,19 +145,25 @@ def visible(start, length, real, where):
 
     No mask is needed (None) where all is causal from the start, or one token sees everything.
     """
+    places = torch.arange(start, start + length, device=where)
     if real is None and (start == 0 or length == 1):
-        return None, torch.arange(start, start + length, device=where)
+        return None, places
     itself = torch.eye(start + length, dtype=torch.bool, device=where)[start:]
     mask = torch.ones_like(itself).tril(start)
     if real is None:
-        return mask, torch.arange(start, start + length, device=where)
-    places = (real.cumsum(1) - 1).clamp(min=0)[:, None, start:]      # padding does not count
-    return (mask & real[:, None, None, :]) | itself, places   # padding sees itself: never NaN
+        return mask, places
+    if real.dim() == 2:                                        # padding does not count as a place
+        places, real = (real.cumsum(1) - 1).clamp(min=0)[:, None, start:], real[:, None]
+    return (mask & real[:, None]) | itself, places        # padding sees itself: never NaN
 
 
 def next_token_loss(model, tokens):
-    """Mean cross-entropy (nats) of each token given all before it: tokens (B, T + 1)."""
-    logits = model(tokens[:, :-1])
+    """Mean cross-entropy (nats) of each token given all before it in its own text.
+
+    tokens (B, T + 1) hold one text behind another, each begun by a 0. No text sees the others.
+    """
+    text = (tokens[:, :-1] == 0).cumsum(1)                     # (B, T): 1, 1, 1, 2, 2, 3, ...
+    logits = model(tokens[:, :-1], text[:, :, None] == text[:, None, :])
     return F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
 
 
@@ -230,7 +237,8 @@ def beam_search(model, prompt, beams=4, steps=150):
 
 def as_llama(model):
     """The model's weights under the names of transformers' LlamaForCausalLM."""
-    out = {"model.embed_tokens.weight": model.embedding.weight, "model.norm.weight": model.norm.weight}
+    out = {"model.embed_tokens.weight": model.embedding.weight, "lm_head.weight": model.head.weight,
+           "model.norm.weight": model.norm.weight}
     for i, block in enumerate(model.blocks):
         layer, attention = f"model.layers.{i}", block.attention
         qkv = attention.query_key_value.weight.split([n * attention.d_head for n in attention.heads])

@@ -22,8 +22,8 @@ def sinusoidal(length, d_model):
 def rotary(x, places=None, base=10000.0):
     """Turn queries or keys by angles that grow with their place (Su et al. 2021).
 
-    x (..., T, d), places (T,) or broadcasting to (..., T), by default 0 to T - 1. Number i turns
-    together with number i + d/2, as in Llama. Scores then depend on the distance alone.
+    x (..., T, d), places (T,) or broadcasting to (..., T), by default 0 to T - 1. Number
+    i turns together with i + d/2, as in Llama. Scores then depend on the distance alone.
     """
     half = x.shape[-1] // 2
     rates = base ** (-torch.arange(half, device=x.device) / half)                # (d/2,)
@@ -49,8 +49,8 @@ class TokenEmbedding(nn.Module):
         x, length = self.words(ids), ids.shape[1]
         if self.positions == "learned":
             if length > len(self.places.weight):
-                raise ValueError(f"{length} words, but only {len(self.places.weight)} learned "
-                                 "places: make max_length larger.")
+                raise ValueError(f"{length} words, but only {len(self.places.weight)} "
+                                 "learned places: make max_length larger.")
             return x + self.places.weight[:length]
         return x + sinusoidal(length, x.shape[-1]).to(x) if self.positions else x
 
@@ -64,28 +64,29 @@ class FeedForward(nn.Sequential):
 
 
 class Block(nn.Module):
-    """Self-attention, cross-attention (if `cross`), feed-forward: each is added to the stream.
+    """Self-attention, cross-attention (if `cross`), feed-forward, added to the stream.
 
-    norm_first=True normalizes what each part reads (pre-norm, Xiong et al. 2020), False the
-    sum (post-norm, Vaswani et al. 2017). forward(x (B, T, D), mask=None, context=None,
-    context_mask=None) -> (B, T, D); masks broadcast to (B, H, T, keys), True = may look.
+    norm_first: True normalizes what a part reads (Xiong et al. 2020), False the sum
+    (Vaswani et al. 2017). x (B, T, D) -> (B, T, D); masks broadcast to (B, H, T, keys).
     """
 
     def __init__(self, d_model, num_heads, d_ff=None, cross=False, norm_first=True):
         super().__init__()
         self.norm_first = norm_first
-        self.attend, self.norm = MultiHeadAttention(d_model, num_heads), nn.LayerNorm(d_model)
+        self.attend = MultiHeadAttention(d_model, num_heads)
         self.cross = MultiHeadAttention(d_model, num_heads) if cross else None
         self.cross_norm = nn.LayerNorm(d_model) if cross else None
-        self.think, self.think_norm = FeedForward(d_model, d_ff), nn.LayerNorm(d_model)
+        self.think = FeedForward(d_model, d_ff)
+        self.norm, self.think_norm = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
 
     def add(self, x, part, norm):
         return x + part(norm(x)) if self.norm_first else norm(x + part(x))
 
     def forward(self, x, mask=None, context=None, context_mask=None):
-        x = self.add(x, lambda y: self.attend(y, mask=mask)[0], self.norm)
+        x = self.add(x, lambda y: self.attend(y, None, mask)[0], self.norm)
         if self.cross:
-            x = self.add(x, lambda y: self.cross(y, context, context_mask)[0], self.cross_norm)
+            x = self.add(x, lambda y: self.cross(y, context, context_mask)[0],
+                         self.cross_norm)
         return self.add(x, self.think, self.think_norm)
 
 
@@ -125,7 +126,7 @@ class Decoder(nn.Module):
 
 
 def shift_right(target):
-    """What the decoder reads so that it learns to write `target`: START, then all but the last."""
+    """What the decoder reads to learn to write `target`: START, then all but the last."""
     return F.pad(target, (1, 0), value=START)[:, :-1]
 
 
@@ -159,8 +160,8 @@ class EncoderDecoder(nn.Module):
 
     def loss(self, source, target):
         """Mean cross-entropy over the real words of the target (END counts, PAD does not)."""
-        return F.cross_entropy(self(source, target).flatten(0, 1), target.flatten(),
-                               ignore_index=PAD)
+        logits = self(source, target)
+        return F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=PAD)
 
     @torch.no_grad()
     def generate(self, source, longest=64):
@@ -169,6 +170,7 @@ class EncoderDecoder(nn.Module):
         written = torch.full_like(source[:, :1], START)
         done = torch.zeros_like(written, dtype=torch.bool)
         while not done.all() and written.shape[1] <= longest:
-            word = self.decode(written, context, mask)[:, -1:].argmax(-1).masked_fill(done, PAD)
+            word = self.decode(written, context, mask)[:, -1:].argmax(-1)
+            word = word.masked_fill(done, PAD)
             written, done = torch.cat([written, word], 1), done | (word == END)
         return written[:, 1:]

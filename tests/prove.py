@@ -1,0 +1,28 @@
+"""How a set of checks is proven: right answers pass, and every mistake meets the hint that names it, again and again."""
+
+import re
+
+import pytest
+
+from mmcourse.checks import Hint, check
+
+ROUNDS = 5                          # each check draws fresh inputs, so one round could be luck
+
+
+def tests_of(correct, wrong, rounds=ROUNDS):
+    """Two tests, for names that begin with test_: of `correct`, {"11.1": [answers]}, and of `wrong`, [(id, hint, answer)].
+
+    The hint is a part of its text, as it stands.
+    """
+    @pytest.mark.parametrize("exercise, answer", [(number, f) for number, answers in correct.items() for f in answers])
+    def right(exercise, answer, capsys):
+        for _ in range(rounds):
+            check(exercise, answer)
+        assert "passed" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("exercise, hint, answer", wrong, ids=[f"{number} {hint}" for number, hint, _ in wrong])
+    def mistakes(exercise, hint, answer):
+        for _ in range(rounds):
+            with pytest.raises(Hint, match=re.escape(hint)):
+                check(exercise, answer)
+    return right, mistakes
