@@ -59,6 +59,18 @@ def slides(args):
     slides.export("all" if "all" in args.numbers else args.numbers, args.output)
 
 
+def train(args):
+    from mmcourse import recipes
+    recipes.train(args.name, args.steps)
+
+
+def steps(text):
+    """A number of steps, 1 or more. Raises argparse's error for anything else."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of steps, 1 or more")
+    return int(text)
+
+
 def build(args):
     from mmcourse.authoring import build
     return build.build(args.numbers, check=args.check, repo=args.repo)
@@ -86,6 +98,9 @@ def parser():
     made = command(slides, "write a lesson as slides, one HTML file that needs no network")
     made.add_argument("numbers", nargs="+", type=number_or_all, metavar="NN", help="lessons, or: all")
     made.add_argument("--output", metavar="DIR", help="the folder to write to")
+    made = command(train, "train a shipped model anew by its recipe; a run that was cut off goes on")
+    made.add_argument("name", metavar="NAME", help="the model's name, such as vision")
+    made.add_argument("--steps", type=steps, help="how many steps (default: the recipe's, by device)")
     made = command(build, "build notebooks, exercises and solutions from lessons/")
     made.add_argument("numbers", nargs="*", type=number, metavar="NN", help="lessons' numbers (default: all)")
     made.add_argument("--check", action="store_true", help="only compare, and fail on any difference")
@@ -103,6 +118,12 @@ def main(argv=None):
         return args.run(args) or 0
     except UsageError as error:
         print(f"mmcourse: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("mmcourse"):
+            raise
+        print(f"mmcourse: {error.name} is not installed: run `pip install -c constraints.txt -e \".[lab,author]\"`.",
+              file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
