@@ -9,7 +9,7 @@ lab: .venv/lab
 	$(BIN)/mmcourse lab
 
 test: .venv/all browser
-	MMCOURSE_STATIC=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --nbval --nbval-current-env tests notebooks solutions
+	MMCOURSE_STATIC=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval --nbval-current-env notebooks solutions tests
 
 build: .venv/all
 	$(BIN)/mmcourse build

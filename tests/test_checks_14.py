@@ -53,10 +53,6 @@ def resized(mode="bilinear", there=None, back=None, **options):
     return stretch
 
 
-def all_resized(position, side):
-    return F.interpolate(position.T[None], size=1 + side * side, mode="linear")[0].T
-
-
 def laid_again(position, side):
     rest = position[1:]
     return torch.cat([position[:1], rest.repeat(-(-side * side // len(rest)), 1)[:side * side]])
@@ -125,7 +121,6 @@ WRONG = [
     ("14.4", "class token's vector is missing", lambda p, s: resized()(p, s)[1:]),
     ("14.4", "class token's vector has changed", lambda p, s: resized()(p, s) + torch.eye(1 + s * s, p.shape[1])),
     ("14.4", "class token's vector has changed", lambda p, s: torch.cat([torch.zeros_like(p[:1]), resized()(p, s)[1:]])),
-    ("14.4", "class token's vector has changed", all_resized),
     ("14.4", "line after line", laid_again),
     ("14.4", "one old place", resized("nearest")),
     ("14.4", "corners are aligned", resized(align_corners=True)),

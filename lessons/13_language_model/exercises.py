@@ -80,17 +80,16 @@ def learn_merges(words, number):
                 tally[parts[k:k + 2]] = tally.get(parts[k:k + 2], 0) + words[word]
         if not tally:
             return learned
-        left, right = top = max(tally, key=tally.get)
-        learned.append([left, right])
+        top = max(tally, key=tally.get)
+        learned.append(list(top))
         for word, parts in split.items():
             new = []
             for part in parts:
-                if new and (new[-1], part) == top and new[-1] is not None:
-                    new[-1:] = [left + right, None]          # the None keeps a joined piece from joining on
+                if new and (new[-1], part) == top:
+                    new[-1] += part
                 else:
                     new.append(part)
-                new = [p for p in new[:-2] if p is not None] + new[-2:]
-            split[word] = tuple(p for p in new if p is not None)
+            split[word] = tuple(new)
     return learned
     ### END SOLUTION
 

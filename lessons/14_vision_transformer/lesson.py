@@ -71,9 +71,9 @@ for ax, (name, picture) in zip(axes, {"a picture": scene.image(256),
                                       "cut into 64 patches": spread(tiles),
                                       "64 words in reading order": sentence}.items()):
     show.panel(ax, picture, name)
-show.figure(fig, alt="Left a picture of shapes, in the middle the same picture cut into "
-                     "eight by eight squares, right the squares laid out one after the "
-                     "other in four lines, like text.")
+show.figure(fig, alt="Left a picture of shapes, in the middle the same picture cut into"
+                     " eight by eight squares, right the squares laid out one after the"
+                     " other in four lines, like text.")
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # Ask the room to read the right panel. Could you still say what is in the picture? What did the cutting lose? (Nothing but the places: which square lay above which. Hold on to that answer, it comes back as the position embedding.)
@@ -137,9 +137,10 @@ views += [(f"broken, {color} part", part)
           for color, part in zip(("red", "green", "blue"), origin(patchify_broken))]
 for ax, (title, place) in zip(axes, views):
     show.look(ax, scene.image(256), place, title)
-show.figure(fig, alt="Where the numbers of token 28 come from, as light on the picture. With "
-                     "patchify: one square. Broken: nothing from the red and the blue part "
-                     "of the picture, three full rows of pixels from its green part.")
+show.figure(fig, alt="Where the numbers of token 28 come from, as light on the picture."
+                     " With patchify: one square. Broken: nothing from the red and the "
+                     "blue part of the picture, three full rows of pixels from its "
+                     "green part.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # A broken token holds three whole rows of pixels from **one** color channel. It cannot even know what color a thing has.
@@ -207,9 +208,9 @@ fig, axes = plt.subplots(1, 4, figsize=(10, 2.8))
 for ax, (name, model) in zip(axes, views.items()):
     show.panel(ax, seen_by_middle(model).numpy(), name, cmap="Blues")
 fig.suptitle("Which pixels move the middle cell?", x=0.01, ha="left", fontsize=12)
-show.figure(fig, alt="Four maps of the pixels that move the middle cell. CNN: a small square "
-                     "after three layers, a larger one after five. ViT: exactly one patch "
-                     "before the blocks, the whole picture after one block.")
+show.figure(fig, alt="Four maps of the pixels that move the middle cell. CNN: a small "
+                     "square after three layers, a larger one after five. ViT: exactly "
+                     "one patch before the blocks, the whole picture after one block.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ## What a CNN knows before it has seen anything
@@ -245,7 +246,7 @@ for name, model in views.items():
 # %% slideshow={"slide_type": "fragment"}
 torch.manual_seed(1)
 shuffle = torch.randperm(64)
-inner = vit.patch(patchify(paper, 8))                        # (1, 64, 32), no positions yet
+inner = vit.patch(patchify(paper, 8))                    # (1, 64, 32), no positions yet
 with torch.no_grad():
     bag = vit.encoder(inner), vit.encoder(inner[:, shuffle])
     place = vit.position[1:]
@@ -295,9 +296,12 @@ theirs.load_state_dict(to_transformers(ours))
 eye = VisionTransformer(64, 8, 32, 4, 2, pre_norm=True)
 clip = CLIPVisionModel(CLIPVisionConfig(**sizes)).eval()
 clip.load_state_dict(to_transformers(eye))
+
+# %% slideshow={"slide_type": "fragment"}
 with torch.no_grad():
     pairs = {"ViTModel, all tokens": (ours(paper), theirs(paper).last_hidden_state),
-             "CLIPVisionModel, class token": (eye(paper)[:, 0], clip(paper).pooler_output)}
+             "CLIPVisionModel, class token": (eye(paper)[:, 0],
+                                              clip(paper).pooler_output)}
 for name, (a, b) in pairs.items():
     print(f"{name:<29} less than 1e-5 apart: {(a - b).abs().max().item() < 1e-5}")
 
@@ -362,7 +366,8 @@ def study(build, count, seed):
 
 
 results = {build: np.array([[study(build, count, seed) for count in counts]
-                            for seed in seeds]) for build in (convolutions, TokensToShape)}
+                            for seed in seeds])
+           for build in (convolutions, TokensToShape)}
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
 fig, ax = plt.subplots(figsize=(6.4, 3.5))
@@ -373,14 +378,14 @@ for color, (build, name) in enumerate(((convolutions, "CNN"), (TokensToShape, "V
     ax.annotate(name, (counts[-1], scores[:, 2].mean()), color=show.CYCLE[color],
                 xytext=(8, -8 if color else 2), textcoords="offset points")
 ax.axhline(0.25, color=show.QUIET, linewidth=1, linestyle=":")
-ax.set(xscale="log", xticks=counts, xticklabels=[f"{n:,}" for n in counts], ylim=(0.2, 1.05),
-       xlabel="pictures to learn from", ylabel="right on new pictures",
+ax.set(xscale="log", xticks=counts, xticklabels=[f"{n:,}" for n in counts],
+       ylim=(0.2, 1.05), xlabel="pictures to learn from", ylabel="right on new pictures",
        title="The CNN needs fewer pictures (points: three starts each)")
 ax.set_xlim(counts[0] * 0.85, counts[-1] * 1.35)
 ax.minorticks_off()
-show.figure(fig, alt="Share right against the number of training pictures, on a logarithmic "
-                     "axis. Both rise; the CNN lies above the ViT, most clearly in the "
-                     "middle, where the CNN is nearly perfect.")
+show.figure(fig, alt="Share right against the number of training pictures, on a "
+                     "logarithmic axis. Both rise; the CNN lies above the ViT, most "
+                     "clearly in the middle, where the CNN is nearly perfect.")
 gap = results[convolutions].mean(0) - results[TokensToShape].mean(0)
 assert gap[1] > 0.02 and results[convolutions][:, 2].min() > 0.9
 assert (results[TokensToShape].mean(0)[2] > results[TokensToShape].mean(0)[0] + 0.1)
@@ -392,7 +397,7 @@ assert (results[TokensToShape].mean(0)[2] > results[TokensToShape].mean(0)[0] + 
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## On the world: which thing is where?
-# A name for a picture is a poor lesson: four bits. To be worth keeping, an encoder should know **every thing and its place**. So ask each patch: is a thing over you? Which shape, color and size has it, and where is its center?
+# One shape for a whole picture is little to learn from. To be worth keeping, an encoder should know **every thing and its place**. So ask each patch: is a thing over you? Which shape, color and size has it, and where is its center?
 #
 # The world knows the truth. A patch belongs to the thing whose box covers most of it.
 
@@ -413,9 +418,9 @@ for row, column in labels[..., 1].nonzero().tolist():
 for thing in scene:
     axes[2].plot(thing.x * 8 - 0.5, thing.y * 8 - 0.5, "o", color=show.INK, markersize=7,
                  markeredgecolor="white")
-show.figure(fig, alt="Left a picture, in the middle its 64 patches painted with the color of "
-                     "the thing over each, right the same with the first letters of the "
-                     "shape and a dot at the center of each thing.")
+show.figure(fig, alt="Left a picture, in the middle its 64 patches painted with the "
+                     "color of the thing over each, right the same with the first "
+                     "letters of the shape and a dot at the center of each thing.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # **The loss** adds the parts: two yes-or-no questions and three choices for each patch, a distance for the place. The class token gets a question of its own: *which of the 24 kinds are there: a red circle, a red square, ...?* The answers come from **linear** layers, so what they need must lie open in the tokens.
@@ -435,8 +440,9 @@ def right_answers(encoder, found):
     """How often the patches that hold a center are right about shape, color and size."""
     images, labels, places, there = found
     said, on = encoder.report(images.to(device())), labels[..., 0] > 0
-    return {part: (said[part].cpu()[on].argmax(-1) == labels[on][:, number]).float().mean()
-            .item() for number, part in enumerate(("shape", "color", "size"), start=2)}
+    right = {part: said[part].cpu()[on].argmax(-1) == labels[on][:, number]
+             for number, part in enumerate(("shape", "color", "size"), start=2)}
+    return {part: hits.float().mean().item() for part, hits in right.items()}
 
 
 new = data(range(2**31, 2**31 + 300))
@@ -453,7 +459,8 @@ for piece in range(pieces):
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
 fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.2))
 axes[0].plot(curve, linewidth=1)
-axes[0].set(xlabel="training step", ylabel="loss", title="The loss falls ...", ylim=(0, None))
+axes[0].set(xlabel="training step", ylabel="loss", title="The loss falls ...")
+axes[0].set_ylim(0, None)
 at = [(piece + 1) * steps for piece in range(pieces)]
 for part, guess in (("color", 1 / 6), ("size", 1 / 2), ("shape", 1 / 4)):
     line = [stage[part] for stage in stages]
@@ -462,8 +469,9 @@ for part, guess in (("color", 1 / 6), ("size", 1 / 2), ("shape", 1 / 4)):
 axes[1].set(xlabel="training step", ylabel="right on new scenes", ylim=(0, 1.05),
             title="... color first, shape last")
 axes[1].set_xlim(0, at[-1] * 1.15)
-show.figure(fig, alt="Left the falling loss. Right the share of right answers on new scenes: "
-                     "color reaches one almost at once, size follows, shape is last.")
+show.figure(fig, alt="Left the falling loss. Right the share of right answers on new "
+                     "scenes: color reaches one almost at once, size follows, shape is "
+                     "last.")
 assert stages[-1]["color"] > 0.9 and stages[-1]["color"] > stages[-1]["shape"]
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
@@ -500,31 +508,31 @@ def probe(features):
 taught, new = data(range(10**9, 10**9 + 1500)), data(range(2**31, 2**31 + 500))
 centers = [found[1][..., 0] > 0 for found in (taught, new)]
 
-# %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"]
 torch.manual_seed(3)
-untrained = VisionEncoder().eval()
 
 
 def tokens_of(model, found):
     with torch.no_grad():
-        return torch.cat([model(part.to(device())).float().cpu() for part in found[0].split(100)])
+        return torch.cat([model(part.to(device())).cpu() for part in found[0].split(100)])
 
 
-probes = {"pixels of the patch": probe([patchify(found[0], 8) for found in (taught, new)]),
-          "untrained ViT": probe([tokens_of(untrained.to(device()), f) for f in (taught, new)]),
-          "zoo vision": probe([tokens_of(encoder, f) for f in (taught, new)])}
+both, untrained = (taught, new), VisionEncoder().to(device()).eval()
+probes = {"pixels of the patch": probe([patchify(found[0], 8) for found in both]),
+          "untrained ViT": probe([tokens_of(untrained, found) for found in both]),
+          "zoo vision": probe([tokens_of(encoder, found) for found in both])}
 assert min(probes["zoo vision"].values()) > 0.97
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
 fig, ax = plt.subplots(figsize=(6.6, 2.6))
 table = np.array([list(scores.values()) for scores in probes.values()])
 show.matrix(ax, table * 100, rows=list(probes), columns=list(probes["zoo vision"]),
-            title="Right on new scenes, in percent, by a linear layer", vmax=140, numbers=False)
+            title="Right on new scenes, by a linear layer", vmax=140, numbers=False)
 for (row, column), value in np.ndenumerate(table):
     ax.text(column, row, f"{value:.1%}", ha="center", va="center", fontsize=10)
-show.figure(fig, alt="A table of what a linear layer reads. From pixels: color mostly, shape "
-                     "and place hardly. From an untrained ViT: somewhat more. From the "
-                     "trained encoder: nearly everything.")
+show.figure(fig, alt="A table of what a linear layer reads. From pixels: color mostly, "
+                     "shape and place hardly. From an untrained ViT: somewhat more. "
+                     "From the trained encoder: nearly everything.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # *Place* means: x and y both within 1/32 of the canvas, two pixels. The patch embedding knows only which patch it is; the rest came through attention and the positions. Questions like *left of* (lesson 31) will need it.
@@ -548,8 +556,8 @@ shown = [world.sample(2**31 + i) for i in (1, 5, 12, 17)]
 read = encoder.read(pictures(shown).to(device()))
 drawn = [scene.image(128) for scene in [*shown, *read]]
 show.pictures(drawn, ["a new scene"] * 4 + ["what it read, drawn again"] * 4, columns=4,
-              alt="Four new scenes and below each the scene drawn again from what the encoder "
-                  "read. They look the same.")
+              alt="Four new scenes and below each the scene drawn again from what the "
+                  "encoder read. They look the same.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Where its world ends
@@ -587,8 +595,8 @@ ax.invert_yaxis()
 ax.set(xlim=(0, 1.1), xlabel="scenes read without a fault",
        title="More things and noise are no matter; new looks are")
 show.figure(fig, alt="Bars: the share of scenes read without a fault. Nearly all as in "
-                     "training, with six things and with noise; fewer on gray paper; few "
-                     "with striped or outlined things.")
+                     "training, with six things and with noise; fewer on gray paper; "
+                     "few with striped or outlined things.")
 assert share["as in training"] > 0.95 and share["striped things"] < 0.5
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
@@ -602,8 +610,8 @@ for ax, (scene, said) in zip(axes.flat, faults):
     show.panel(ax, scene.image(128), show.wrapped(title, 20))
 fig.suptitle("Ten scenes that it reads wrongly, and one thing it claims to see", x=0.01,
              ha="left", fontsize=12)
-show.figure(fig, alt="Ten scenes on gray paper, with striped and with outlined things, each "
-                     "with one thing that the encoder names and that is not there.")
+show.figure(fig, alt="Ten scenes on gray paper, with striped and with outlined things, "
+                     "each with one thing that the encoder names and that is not there.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## A quiet trap: the range of the pixels
@@ -617,8 +625,8 @@ table = [list(right_answers(encoder, (images, *new[1:])).values())
 fig, ax = plt.subplots(figsize=(5.6, 2.4))
 show.matrix(ax, table, rows=list(ranges), columns=["shape", "color", "size"],
             title="Right answers by range: no error, only nonsense", vmax=1.4)
-show.figure(fig, alt="A table: with the right range nearly all answers are right; from 0 to 1 "
-                     "and from 0 to 255 many are wrong.")
+show.figure(fig, alt="A table: with the right range nearly all answers are right; from "
+                     "0 to 1 and from 0 to 255 many are wrong.")
 assert table[0][0] > 0.97 and table[1][1] < 0.9
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -638,19 +646,19 @@ for start, model in ((0, untrained.vit), (5, encoder.vit)):
         axes[i, start + j].imshow(maps[2 * i, 2 * j], cmap="cividis", vmin=-0.5, vmax=1)
 for ax in axes.flat:
     ax.axis("off")
-fig.suptitle("Each place learned who its neighbors are (left before training, right after)",
+fig.suptitle("Each place learned who its neighbors are (left untrained, right trained)",
              x=0.01, ha="left", fontsize=12)
 show.figure(fig, alt="Two grids of small pictures, one for every second place. Before "
-                     "training each shows a single bright cell in noise. After training the "
-                     "bright cell lies in a bright cloud of its neighbors, and the cloud "
-                     "moves with the place.")
+                     "training each shows a single bright cell in noise. After training"
+                     " the bright cell lies in a bright cloud of its neighbors, and the"
+                     " cloud moves with the place.")
 assert likeness(encoder.vit)[3, 3, 3, 4] > likeness(encoder.vit)[3, 3, 7, 7] + 0.1
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Look inside: how far do heads look?
 # **Attention distance** (Dosovitskiy and others 2021): the mean distance between a patch and what it looks at, in pixels. A head that looks everywhere alike has 33 here; one that looks only at itself has 0. A convolution is local by its form. What did our ViT choose?
 
-# %% include="mmcourse/models/vit.py::attention_distance" slideshow={"slide_type": "subslide"}
+# %% include="mmcourse/models/vit.py::attention_distance" slideshow={"slide_type": "-"}
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
 from mmcourse.models.vit import attention_maps
@@ -666,9 +674,9 @@ for color, (name, values) in zip((show.QUIET, show.ACCENT), far.items()):
     ax.annotate(name, (len(values) + 0.2, values[-1].mean()), color=color, fontsize=11)
 ax.set(xticks=range(1, len(values) + 1), xlim=(0.6, len(values) + 1.1), ylim=(0, 38),
        xlabel="block", ylabel="pixels", title="Distance at which each head looks")
-show.figure(fig, alt="Attention distance of each head in each block. Untrained heads all lie "
-                     "near 33 pixels; trained heads spread, many of them far below, local "
-                     "like a convolution.")
+show.figure(fig, alt="Attention distance of each head in each block. Untrained heads "
+                     "all lie near 33 pixels; trained heads spread, many of them far "
+                     "below, local like a convolution.")
 assert (far["untrained"] - 33).abs().max() < 2 and far["trained"][0].min() > 25
 assert far["trained"][1:].min() < 10 and far["trained"][-1].max() < 30
 
@@ -681,14 +689,15 @@ assert far["trained"][1:].min() < 10 and far["trained"][-1].max() < 30
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 def explore(scene=5, asks="a patch", row=4, column=2, block=3):
-    """One patch of one scene: where it looks in a block, and what it says lies over it."""
+    """One patch of one scene: where it looks, and what it says lies over it."""
     shown = world.sample(2**31 + scene)
     picture = pictures([shown]).to(device())
     token = 0 if asks == "the class token" else 1 + row * 8 + column
-    weights = attention_maps(encoder.vit, picture)[block - 1, 0, :, token, 1:].mean(0).cpu()
+    maps = attention_maps(encoder.vit, picture)[block - 1, 0]               # (H, 65, 65)
+    weights = maps[:, token, 1:].mean(0).cpu()
     with torch.no_grad():
         said = {part: value[0].cpu() for part, value in encoder.report(picture).items()}
-    words = [getattr(STANDARD, f"{part}s")[said[part][token - 1].argmax()]
+    words = [STANDARD.words(part)[said[part][token - 1].argmax()]
              for part in ("size", "color", "shape")]
     over = " ".join(words) if said["covered"][token - 1] > 0 else "nothing over me"
     fig, (left, right) = plt.subplots(1, 2, figsize=(6.6, 3.3))
@@ -697,8 +706,8 @@ def explore(scene=5, asks="a patch", row=4, column=2, block=3):
     show.look(right, shown.image(256), weights.view(8, 8), title)
     if token:
         for ax in (left, right):
-            ax.add_patch(plt.Rectangle((column * 32 - 0.5, row * 32 - 0.5), 32, 32, fill=False,
-                                       color=show.CYCLE[1], linewidth=2))
+            ax.add_patch(plt.Rectangle((column * 32 - 0.5, row * 32 - 0.5), 32, 32,
+                                       fill=False, color=show.CYCLE[1], linewidth=2))
     return fig, f"Scene {scene}, block {block}: where {asks} looks. {title}."
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from mmcourse.models.transformer import Encoder
-from mmcourse.world import Object, Scene, SPECS
+from mmcourse.world import SPECS, Object, Scene
 
 STANDARD = SPECS["standard"]
 KINDS = [(color, shape) for color in STANDARD.colors for shape in STANDARD.shapes]
@@ -21,7 +21,7 @@ def patchify(images, size):
 
 
 class VisionTransformer(nn.Module):
-    """ViT (Dosovitskiy et al. 2021): images (B, 3, H, W) -> (B, 1 + N, D), class token first.
+    """ViT (Dosovitskiy et al. 2021): images (B, 3, H, W) -> (B, 1 + N, D), class first.
 
     pre_norm: normalize before the first block too, as CLIP does (Radford et al. 2021).
     """
@@ -66,7 +66,7 @@ def to_transformers(vit):
     """The weights as transformers' ViTModel names them, with pre_norm as CLIPVisionModel does."""
     clip = isinstance(vit.pre_norm, nn.LayerNorm)
     names = {ours: theirs[clip] for ours, theirs in NAMES.items()}
-    weights = {}
+    weights, size = {}, vit.patch_size
     for name, value in vit.state_dict().items():
         if name.startswith("encoder.blocks."):
             _, _, number, *part, kind = name.split(".")
@@ -77,8 +77,7 @@ def to_transformers(vit):
             part, _, kind = name.rpartition(".")
             name = f"{names[part]}.{kind}"
         weights[name] = value.clone()
-    size = vit.patch_size
-    patch = f"{names['patch']}.weight"                      # there a convolution, here a linear layer
+    patch = f"{names['patch']}.weight"                    # a convolution there, a linear layer here
     weights[patch] = weights[patch].unflatten(1, (3, size, size))
     if clip:                             # CLIP's patches have no bias: their positions can hold it
         weights[names["position"]][1:] += weights.pop(f"{names['patch']}.bias")
@@ -103,13 +102,13 @@ def attention_maps(vit, images):
 def attention_distance(maps, patch_size):
     """How far heads look, in pixels: (L, B, H, 1 + N, 1 + N) -> (L, H).
 
-    The mean distance of two patches' middles, weighted by the attention between them, over
-    all pictures and patches; the class token has no place and is left out.
+    The mean distance of two patches' middles, weighted by the attention between them,
+    over all pictures and patches; the class token has no place and is left out.
     """
     weights = maps[..., 1:, 1:]
     weights = weights / weights.sum(-1, keepdim=True)
-    side = round(weights.shape[-1] ** 0.5)
-    places = torch.cartesian_prod(torch.arange(side), torch.arange(side)).float() * patch_size
+    along = torch.arange(round(weights.shape[-1] ** 0.5)).float() * patch_size
+    places = torch.cartesian_prod(along, along)                                  # (N, 2)
     return (weights.cpu() * torch.cdist(places, places)).sum(-1).mean((1, 3))
 
 
@@ -144,7 +143,7 @@ class VisionEncoder(nn.Module):
         for b, centers in enumerate(said["center"][..., 0] > 0):
             things = []
             for n in centers.nonzero()[:, 0].tolist():
-                shape, color, size = (getattr(STANDARD, f"{part}s")[said[part][b, n].argmax()]
+                shape, color, size = (STANDARD.words(part)[said[part][b, n].argmax()]
                                       for part in ("shape", "color", "size"))
                 x, y = said["place"][b, n].clamp(0, 1).tolist()
                 things.append(Object(shape, color, size, x=x, y=y))

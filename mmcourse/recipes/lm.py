@@ -82,5 +82,5 @@ def evaluate(model):
     return scores | {"in_grammar_at_0.7": in_grammar(model.write([""] * 1000, temperature=0.7))}
 
 
-RECIPE = Recipe(model, batch, loss, {"cpu": 2500, "gpu": 4000}, evaluate,
+RECIPE = Recipe(model, batch, loss, {"cpu": 4000, "gpu": 6000}, evaluate,
                 {"lr": 3e-3, "muon": 0.02, "warmup": 50})

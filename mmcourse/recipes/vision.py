@@ -14,8 +14,8 @@ GRID, BATCH = 8, 32
 def truth(scenes, grid=GRID):
     """What lies over each of grid x grid cells: labels (B, N, 5) and places (B, N, 2).
 
-    labels: is a thing's center here, is the cell covered, and the numbers of shape, color and
-    size of the thing whose box covers most of it (10% at least); places: that thing's x, y.
+    labels: is a center here, is the cell covered, and the numbers of shape, color and
+    size of the thing whose box covers most of it (10% at least); places: its x, y.
     """
     labels = np.zeros((len(scenes), grid, grid, 5), np.int64)
     places = np.zeros((len(scenes), grid, grid, 2), np.float32)
@@ -24,11 +24,11 @@ def truth(scenes, grid=GRID):
         for thing in scene:
             share = cover(thing.box, grid)
             mine, most = share > most, np.maximum(share, most)
-            labels[b, mine, 1:] = 1, *(getattr(STANDARD, f"{part}s").index(getattr(thing, part))
+            labels[b, mine, 1:] = 1, *(STANDARD.words(part).index(getattr(thing, part))
                                        for part in ("shape", "color", "size"))
             places[b, mine] = thing.x, thing.y
             labels[b, int(thing.y * grid), int(thing.x * grid), 0] = 1
-    return torch.from_numpy(labels).flatten(1, 2), torch.from_numpy(places).flatten(1, 2)
+    return [torch.from_numpy(part).flatten(1, 2) for part in (labels, places)]
 
 
 def cover(box, grid):

@@ -267,7 +267,7 @@ def description(t):
 
 
 def dialogue(t):
-    """All that a picture shows, then one to three questions about it with their answers."""
+    """All that a picture shows, then two to four questions about it with their answers."""
     t.say("the picture shows")
     groups = {}                                                     # (size, color, shape) -> how many
     for place in range(t.choose((2, 3))):
@@ -279,7 +279,7 @@ def dialogue(t):
         shape = t.pick(free, words=lambda shape: shape if number == 1 else PLURAL[shape])
         groups[size, color, shape] = number
     t.say(".")
-    for _ in range(t.choose((1, 2, 3))):
+    for _ in range(t.choose((2, 3, 4))):
         question(t, groups)
 
 
@@ -363,4 +363,4 @@ def sums(t):
 
 
 KINDS = {"description": description, "dialogue": dialogue, "story": story, "sum": sums}
-CHANCES = {"description": 0.3, "dialogue": 0.3, "story": 0.2, "sum": 0.2}
+CHANCES = {"description": 0.2, "dialogue": 0.45, "story": 0.15, "sum": 0.2}
