@@ -11,6 +11,9 @@ from mmcourse.world import corpus
 from mmcourse.world.language import NUMBERS
 
 
+PICTURE = "the picture shows a small red star and a large blue circle."
+
+
 def test_reader_and_teller_agree():
     for seed in range(400):
         told = corpus.tell(seed)
@@ -27,13 +30,18 @@ def test_probability_by_hand():
 
 @pytest.mark.parametrize("text", [
     "", "7 + 12 = 20.", "7 + 12 = 19", "3 - 5 = -2.", "a red star", "a red stars.", "the picture shows.", "Hello.",
-    "the picture shows a small red star and a large blue circle. what color is the star? blue.",
-    "the picture shows a small red star and a large blue circle. how many stars are there? 2.",
-    "the picture shows a small red star and a large red circle. what shape is the red thing? star.",
+    f"{PICTURE} what color is the star? blue. what color is the circle? blue.",
+    f"{PICTURE} how many stars are there? 2. what color is the circle? blue.",
+    f"{PICTURE} what shape is the large thing? circle. is there a red circle? yes.",
+    f"{PICTURE} what color is the thing? red. what color is the circle? blue.", f"{PICTURE} what color is the star? red.",
     "once there was a small red star called ada. ada was hungry. ada went up and found an apple. ada ate the apple. "
     "the red circle was not hungry any more.", corpus.tell(3).text + " "])
 def test_what_is_not_in_the_grammar_has_no_chance(text):
     assert corpus.log_prob(text) == -math.inf
+
+
+def test_the_right_answers_have_a_chance():
+    assert corpus.log_prob(f"{PICTURE} what color is the star? red. what color is the circle? blue.") > -40
 
 
 def test_descriptions_are_the_worlds_language():

@@ -264,7 +264,7 @@ print("same vocabulary:", library.get_vocab() == bpe.ids, "| same tokens in 500 
 # %% include="mmcourse/models/language_model.py::Block+LanguageModel.read" slideshow={"slide_type": "subslide"}
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# The last line has no weights of its own: the table that turned tokens into vectors also scores which token comes next. The embeddings are **tied** (Press and Wolf 2017).
+# The last line, the **head**, scores every token of the vocabulary as the next one. GPT-2 uses the table of embeddings a second time for it (tied; Press and Wolf 2017), Llama and ours have a table of their own.
 #
 # A model that has learned nothing should be as unsure as a blind guess. Predict its loss with 512 tokens, then look.
 
@@ -380,9 +380,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 llama = LlamaForCausalLM(LlamaConfig(
     vocab_size=512, hidden_size=192, intermediate_size=512, num_hidden_layers=4,
-    num_attention_heads=6, num_key_value_heads=2, tie_word_embeddings=True,
+    num_attention_heads=6, num_key_value_heads=2, tie_word_embeddings=False,
     bos_token_id=0, eos_token_id=0)).eval().to(lm.norm.weight.device)
-llama.load_state_dict(as_llama(lm), strict=False)     # lm_head is tied: not in the file
+llama.load_state_dict(as_llama(lm))
 ids = torch.tensor([[0, *lm.tokenizer.encode("the picture shows a")]]).to(llama.device)
 with torch.no_grad():
     gap = (lm(ids) - llama(ids).logits).abs().max().item()
@@ -624,7 +624,8 @@ widgets.explorer(explore, beginning=beginnings, temperature=(0.2, 3.0, 0.1))
 # ## Sources
 # - C. Shannon (1948), *A mathematical theory of communication*: entropy, and the first n-gram texts.
 # - R. Sennrich, B. Haddow, A. Birch (2016), *Neural machine translation of rare words with subword units*: BPE.
-# - A. Radford and others (2019), *Language models are unsupervised multitask learners*: GPT-2, byte-level BPE.
-# - H. Touvron and others (2023), *LLaMA*; with B. Zhang, R. Sennrich (2019), RMSNorm; J. Su and others (2021), rotary positions; N. Shazeer (2020), SwiGLU; J. Ainslie and others (2023), grouped queries.
-# - O. Press, L. Wolf (2017), tied embeddings; A. Fan and others (2018), top-k; A. Holtzman and others (2020), top-p.
-# - K. Jordan and others (2024), *Muon*: the optimizer of the small runs.
+# - A. Radford and others (2019), *Language models are unsupervised multitask learners*: GPT-2.
+# - H. Touvron and others (2023), *LLaMA*.
+
+# %% [markdown]
+# Its parts: B. Zhang and R. Sennrich (2019), RMSNorm; J. Su and others (2021), rotary positions; N. Shazeer (2020), SwiGLU; J. Ainslie and others (2023), grouped queries. Writing: A. Fan and others (2018), top-k; A. Holtzman and others (2020), top-p. O. Press and L. Wolf (2017), tied embeddings. The small runs: K. Jordan and others (2024), *Muon*. Exercise 13.6: A. Viterbi (1967).

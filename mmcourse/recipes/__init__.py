@@ -79,6 +79,7 @@ def ship(name, model, facts):
     path = weights() / f"{name}.safetensors"
     beside = path.with_suffix(".tmp")
     save_file({key: value.contiguous().cpu() for key, value in model.state_dict().items()}, beside)
+    beside.chmod(0o644)                                   # safetensors makes it readable for its owner alone
     digest = hashlib.sha256(beside.read_bytes()).hexdigest()
     os.replace(beside, path)
     entries = manifest() | {name: {"file": path.name, "sha256": digest, **facts}}
