@@ -40,8 +40,8 @@ import torch
 import torch.nn.functional as F
 
 from mmcourse import budget, show, widgets, world, zoo
-from mmcourse.models.language_model import LanguageModel, as_llama, draw, generate, limited
-from mmcourse.models.tokenizer import BPE, END, WORD, merged, spell
+from mmcourse.models.language_model import LanguageModel, as_llama, limited
+from mmcourse.models.tokenizer import BPE, END, WORD, merged
 from mmcourse.recipes import lm as recipe
 from mmcourse.training import fit
 from mmcourse.world import corpus
@@ -140,26 +140,27 @@ for kind in corpus.KINDS:
 
 # %% slideshow={"slide_type": "fragment"}
 print(f"by hand:   {np.log(0.2 / 3 / 21 / 2 / 21):.4f}")
-for text in ("7 + 12 = 19.", "7 + 12 = 20.", "there are three stars.", "three are there stars."):
+for text in ("7 + 12 = 19.", "7 + 12 = 20.", "there are three stars.", "are three stars."):
     print(f"{corpus.log_prob(text):9.4f}  {text}")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # It even knows the true next word. Predict: after *7 + 12 =*? After a story that began with a pink star and ends with *... the*?
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input"]
-story = ("once there was a small pink star called mia. mia was tired. mia went up and lay down "
-         "under a red square. mia slept all night. the")
+story = ("once there was a small pink star called mia. mia was tired. mia went up and "
+         "lay down under a red square. mia slept all night. the")
 prompts = {"the picture shows a small": "a picture nobody has seen", "7 + 12 =": "a sum",
            story: "the end of a story"}
 fig, axes = plt.subplots(1, 3, figsize=(10, 2.9))
 for ax, (prompt, name) in zip(axes, prompts.items()):
     words = dict(list(corpus.following(prompt).items())[:7])
     ax.barh(list(words), words.values(), color=show.ACCENT)
-    ax.set(xlim=(0, 1.05), title=f"{name}:\n... {prompt[-22:]}", xlabel="true probability")
+    ax.set(xlim=(0, 1.05), xlabel="true probability")
+    ax.set_title(f"{name}:\n... {prompt[-22:]}", fontsize=11)
     ax.invert_yaxis()
-show.figure(fig, alt="True probabilities of the next word. After 'the picture shows a small' "
-                     "six colors are about equally likely; after '7 + 12 =' only 19; at the "
-                     "end of the story only pink.")
+show.figure(fig, alt="True probabilities of the next word. After 'the picture shows a "
+                     "small' six colors are about equally likely; after '7 + 12 =' only "
+                     "19; at the end of the story only pink.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # The **entropy** of a kind is the mean of $-\ln P$ over its texts. No model can have a lower loss on fresh texts, whatever its size. A loss below it would be a leak.
@@ -171,7 +172,8 @@ held_out = [corpus.tell(seed) for seed in range(2**31, 2**31 + 2000)]   # never 
 for kind in corpus.KINDS:
     nats = np.array([-text.log_prob for text in held_out if text.kind == kind])
     letters = np.mean([len(text.text) for text in held_out if text.kind == kind])
-    print(f"{kind:<12} entropy {nats.mean():5.2f} ± {nats.std() / len(nats) ** 0.5:.2f} nats "
+    error = nats.std() / len(nats) ** 0.5
+    print(f"{kind:<12} entropy {nats.mean():5.2f} ± {error:.2f} nats "
           f"a text of {letters:.0f} letters")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -190,7 +192,7 @@ for kind in corpus.KINDS:
 symbols = list("star star stars")
 for _ in range(3):
     pairs = Counter(zip(symbols, symbols[1:]))
-    best = min(pairs, key=lambda pair: (" " in pair, -pairs[pair], pair))   # not over a space
+    best = min(pairs, key=lambda two: (" " in two, -pairs[two], two))   # not over a space
     symbols = merged(symbols, best)
     print(f"join {best}: {symbols}")
 
@@ -211,8 +213,10 @@ for size in (260, 300, 400, 512):
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input"]
 sizes = [257, 280, 300, 350, 400, 450, 500]
-tokens = [np.mean([len(BPE.train(texts[:600], size).encode(text)) for text in texts[600:900]])
-          for size in sizes]
+tokens = []
+for size in sizes:
+    trial = BPE.train(texts[:600], size)
+    tokens.append(np.mean([len(trial.encode(text)) for text in texts[600:900]]))
 fig, ax = plt.subplots(figsize=(6, 3))
 ax.plot(sizes, tokens, marker="o")
 ax.axhline(np.mean([len(pieces(text)) - 3 for text in texts[600:900]]), color=show.QUIET,
@@ -220,9 +224,9 @@ ax.axhline(np.mean([len(pieces(text)) - 3 for text in texts[600:900]]), color=sh
 show.label(ax, 500, 22, "words and marks", color=show.QUIET)
 ax.set(xlabel="tokens in the vocabulary (256 of them are bytes)", ylabel="tokens a text",
        ylim=(0, None), title="A few merges save most of the length")
-show.figure(fig, alt="Tokens a text against the size of the vocabulary: about 98 with bytes "
-                     "alone, falling fast to about 25 at 500, near the dotted line of one "
-                     "token for each word and mark.")
+show.figure(fig, alt="Tokens a text against the size of the vocabulary: more than a "
+                     "hundred with bytes alone, falling fast to about a quarter at 500, "
+                     "near the dotted line of one token for each word and mark.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # **The same as the library?** We give `tokenizers` the same texts and the same rule for words, and compare the merges one by one.
@@ -239,7 +243,8 @@ library.train_from_iterator(texts, trainers.BpeTrainer(
     initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
 bpe = BPE.train(texts, vocab_size=512)
 same = all(library.encode(text).ids == bpe.encode(text) for text in texts[:500])
-print("same vocabulary:", library.get_vocab() == bpe.ids, "| same tokens in 500 texts:", same)
+print("same vocabulary:", library.get_vocab() == bpe.ids)
+print("same tokens in 500 texts:", same)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The model: lesson 12's decoder, ten years later
@@ -329,9 +334,9 @@ ax.axhline(np.log(best), color=show.QUIET, linestyle=":", linewidth=1)
 ax.text(5, np.log(best) - 0.3, "entropy of the corpus", color=show.QUIET)
 ax.set(xlabel="training step", ylabel="loss (nats a token)", ylim=(-0.2, 4),
        title="Below the entropy is a leak, far above it a bug")
-show.figure(fig, alt="Three loss curves and the dotted entropy. Without a shift the loss falls "
-                     "to nearly zero, below the entropy. The right one comes close to it from "
-                     "above. The double shift stays clearly higher.")
+show.figure(fig, alt="Three loss curves and the dotted entropy. Without a shift the loss "
+                     "falls to nearly zero, below the entropy. The right one comes close "
+                     "to it from above. The double shift stays clearly higher.")
 assert np.mean(curves[0][-20:]) < 0.4 * np.log(best)
 assert np.mean(curves[2][-20:]) > np.mean(curves[1][-20:]) + 0.2
 
@@ -391,7 +396,8 @@ for beams in (1, 4):
     out = llama.generate(ids, attention_mask=torch.ones_like(ids), num_beams=beams,
                          do_sample=False, max_new_tokens=60, pad_token_id=0)
     text = lm.tokenizer.decode(out[0].tolist())
-    print(f"{beams} beams, same text: {text == lm.write('the picture shows a', 60, beams=beams)}")
+    same = text == lm.write("the picture shows a", steps=60, beams=beams)
+    print(f"{beams} beams, same text: {same}")
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # The tests do this for random shapes: logits, loss, gradients, greedy with padded batches, beams, and lesson 12's encoder with a causal mask against GPT2LMHeadModel.
@@ -412,7 +418,8 @@ ids = torch.tensor([[0, *lm.tokenizer.encode(prompt)]]).to(lm.norm.weight.device
 with torch.no_grad():
     logits = lm(ids)[0, -1].cpu()
 ways = {"temperature 1": (1.0, 0, 1.0), "temperature 0.2": (0.2, 0, 1.0),
-        "temperature 3": (3.0, 0, 1.0), "top-k 3": (1.0, 3, 1.0), "top-p 0.7": (1.0, 0, 0.7)}
+        "temperature 3": (3.0, 0, 1.0), "top-k 3": (1.0, 3, 1.0),
+        "top-p 0.7": (1.0, 0, 0.7)}
 order = logits.argsort(descending=True)[:12]
 fig, axes = plt.subplots(1, 5, figsize=(11, 3.1), sharey=True)
 for ax, (name, (temperature, k, p)) in zip(axes, ways.items()):
@@ -421,8 +428,8 @@ for ax, (name, (temperature, k, p)) in zip(axes, ways.items()):
     ax.set(title=name, xlim=(0, 0.62), xticks=(0, 0.5))
 axes[0].set_yticks(range(12), [lm.tokenizer.tokens[i].replace("Ġ", "") for i in order])
 axes[0].invert_yaxis()
-show.figure(fig, alt="Chances of the next token after 'the picture shows a small' chosen in "
-                     "five ways: six colors lead at temperature 1, fewer at 0.2, the bars get "
+show.figure(fig, alt="Chances of the next token after 'the picture shows a small' in five "
+                     "ways: six colors lead at temperature 1, fewer at 0.2, the bars get "
                      "flatter at 3; top-k and top-p keep only the longest bars.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
@@ -436,15 +443,15 @@ for heat in heats:
     right.append(recipe.in_grammar(many))
     fresh_share.append(len(set(many)) / len(many))
 fig, ax = plt.subplots(figsize=(6, 3.2))
-for i, (line, name) in enumerate(((right, "in the grammar"), (fresh_share, "different texts"))):
-    ax.plot(heats, line, marker="o")
-    ax.text(1.02 if i else 1.32, line[3] + 0.03 if i else right[4] + 0.03, name,
-            color=show.CYCLE[i])
+ax.plot(heats, right, marker="o")
+ax.plot(heats, fresh_share, marker="o")
+show.label(ax, heats[-1], right[-1], "in the grammar", color=show.CYCLE[0])
+show.label(ax, heats[-1], fresh_share[-1], "different texts", color=show.CYCLE[1])
 ax.set(xlabel="temperature", ylabel="share of 150 texts", ylim=(0, 1.12),
        title="Cold: right and always the same. Hot: new and wrong.")
-show.figure(fig, alt="Share of written texts in the grammar and share that differ, against "
-                     "temperature. At 0 all are right and the same; around 0.7 nearly all "
-                     "are right and most differ; above 1 fewer and fewer are right.")
+show.figure(fig, alt="Share of written texts in the grammar and share that differ, "
+                     "against temperature. At 0 all are right and the same; around 0.7 "
+                     "nearly all are right and most differ; above 1 fewer are right.")
 assert right[0] == 1 and right[2] > 0.95 and right[-1] < 0.8 and fresh_share[0] < 0.02
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
@@ -500,8 +507,8 @@ for line, name in ((naive, "without: all tokens again"), (cached, "with the cach
     show.label(ax, 512, line[-1], name)
 ax.set(xlabel="tokens written so far", ylabel="milliseconds for one more", ylim=(0, None),
        title="With the cache, a token costs about the same at any length")
-show.figure(fig, alt="Milliseconds for one more token against the length of the text: without "
-                     "the cache it rises steadily, with the cache it stays low and nearly flat.")
+show.figure(fig, alt="Milliseconds for one more token against the length of the text: "
+                     "without the cache it rises steadily, with it it stays low and flat.")
 assert naive[-1] > 3 * cached[-1]
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
@@ -518,7 +525,8 @@ for piece in ([0, *ids[:3]], ids[3:5], ids[5:]):
     parts.append(lm(torch.tensor([piece]).to(where), cache=cache))
 print("in pieces as in one:", torch.allclose(torch.cat(parts, 1), whole, atol=1e-4))
 prompts = ["", "the picture shows a small red circle and", "7 +"]
-print("alone as in a batch:", lm.write(prompts) == [lm.write(prompt) for prompt in prompts])
+alone = [lm.write(prompt) for prompt in prompts]
+print("alone as in a batch:", lm.write(prompts) == alone)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What text alone cannot know
@@ -536,8 +544,8 @@ def fitting(scene):
     return len(scene) == 2 and scene[0].shape != scene[1].shape
 
 
-scenes = [scene for scene in map(world.sample, range(2**31, 2**31 + 900)) if fitting(scene)]
-scenes = scenes[:100]
+sampled = map(world.sample, range(2**31, 2**31 + 900))
+scenes = [scene for scene in sampled if fitting(scene)][:100]
 asked = [scene[i % 2] for i, scene in enumerate(scenes)]          # whose color we want
 questions = [f"what color is the {thing.shape}?" for thing in asked]
 others = [next(one for one in scenes[i + 1:] + scenes
@@ -565,8 +573,8 @@ assert scores["of another picture"] < 0.5
 show.pictures([scene.image(256) for scene in scenes[:4]],
               [f"{question} told: {a}; blind: {b}" for question, a, b in
                zip(questions, answers["a true description"], answers["nothing"])],
-              alt="Four pictures of two things. Under each the question for a color, the "
-                  "model's answer when the picture was described to it, and its answer blind.")
+              alt="Four pictures of two things. Under each the question for a color, "
+                  "the model's answer when the picture was described, and its answer blind.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # It never says *I do not know*. Blind, it names a color in the same confident voice, and the wrong description is believed as readily as the right one. The answer depends on the text alone: **swap the picture, and nothing changes**. No size and no training can repair this. The information is not in its input.
@@ -578,10 +586,10 @@ show.pictures([scene.image(256) for scene in scenes[:4]],
 # Choose a beginning. Left what the model believes comes next, right the truth of the grammar. Then turn the temperature: at 1 the two agree, elsewhere you pull the model away from what it learned.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
+two_things = "the picture shows two small red circles and a large blue star."
 beginnings = ["the picture shows two", "there are", "the small circle is", "above",
               "once there was a small pink star called mia. mia was",
-              "the picture shows two small red circles and a large blue star. how many",
-              "the picture shows two small red circles and a large blue star. what size is the"]
+              f"{two_things} how many", f"{two_things} what size is the"]
 
 
 def explore(beginning=beginnings[0], temperature=1.0):
@@ -593,12 +601,13 @@ def explore(beginning=beginnings[0], temperature=1.0):
     words = list(truth)[:10]
     mine = [chances[lm.tokenizer.encode(f" {word}")[0]].item() for word in words]
     fig, axes = plt.subplots(1, 2, figsize=(7.6, 3.4), sharey=True)
-    for ax, bars, name in zip(axes, (mine, [truth[w] for w in words]), ("model", "truth")):
+    true = [truth[word] for word in words]
+    for ax, bars, name in zip(axes, (mine, true), ("model", "truth")):
         ax.barh(words, bars, color=show.ACCENT)
         ax.set(title=name, xlim=(0, 1), xlabel="probability")
     axes[0].invert_yaxis()
     fig.suptitle(show.wrapped(f"{beginning} ...", 84), x=0.01, ha="left", fontsize=10)
-    return fig, f"After '{beginning}' the model's first choice is {words[np.argmax(mine)]}."
+    return fig, f"After '{beginning}' the model would say {words[np.argmax(mine)]}."
 
 
 widgets.explorer(explore, beginning=beginnings, temperature=(0.2, 3.0, 0.1))

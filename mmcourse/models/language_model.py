@@ -1,4 +1,4 @@
-"""A decoder-only language model in the Llama form, with its KV cache and the ways to write with it (lesson 13)."""
+"""A decoder-only language model in the Llama form, its KV cache, and the ways to write with it (lesson 13)."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,7 @@ from torch import nn
 
 
 class RMSNorm(nn.Module):
-    """Divide by the root of the mean square, then scale (Zhang and Sennrich 2019): no mean, no bias."""
+    """x / sqrt(mean(x^2) + eps) * weight (Zhang and Sennrich 2019): no mean, no bias."""
 
     def __init__(self, d_model, eps=1e-6):
         super().__init__()
@@ -16,25 +16,25 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
-def rotations(positions, d_head, base=10_000.0):
-    """Cosines and sines (..., T, d/2) of the angles position * base^(-2i/d) (Su et al. 2021)."""
-    speeds = base ** (-torch.arange(0, d_head, 2, device=positions.device) / d_head)
-    angles = positions[..., None] * speeds
+def rotations(places, d_head, base=10_000.0):
+    """Cosines and sines (..., T, d/2) of place * base^(-2i/d) (Su et al. 2021)."""
+    speeds = base ** (-torch.arange(0, d_head, 2, device=places.device) / d_head)
+    angles = places[..., None] * speeds
     return angles.cos(), angles.sin()
 
 
 def rotate(x, cos, sin):
-    """Lesson 12's rotary, its angles made once for all layers: x (B, H, T, d)."""
+    """Lesson 12's rotary, with angles made once for all layers: x (B, H, T, d)."""
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
 
 
 class SwiGLU(nn.Module):
-    """Feed-forward with a gate (Shazeer 2020): down(silu(gate) * up), gate and up in one product."""
+    """Feed-forward with a gate (Shazeer 2020): down(silu(gate) * up)."""
 
     def __init__(self, d_model, d_ff):
         super().__init__()
-        self.gate_up = nn.Linear(d_model, 2 * d_ff, bias=False)
+        self.gate_up = nn.Linear(d_model, 2 * d_ff, bias=False)      # both in one product
         self.down = nn.Linear(d_ff, d_model, bias=False)
 
     def forward(self, x):
@@ -51,20 +51,22 @@ class GroupedQueryAttention(nn.Module):
 
     def __init__(self, d_model, num_heads, num_kv_heads):
         super().__init__()
-        self.heads, self.d_head = (num_heads, num_kv_heads, num_kv_heads), d_model // num_heads
+        self.d_head = d_model // num_heads
+        self.heads = num_heads, num_kv_heads, num_kv_heads          # of queries, keys, values
         self.query_key_value = nn.Linear(d_model, sum(self.heads) * self.d_head, bias=False)
         self.output = nn.Linear(d_model, d_model, bias=False)
 
     def forward(self, x, turn, mask=None, past=None):
-        qkv = self.query_key_value(x).float().unflatten(-1, (-1, self.d_head)).transpose(1, 2)
-        turned = rotate(qkv[:, :-self.heads[2]], *turn)         # queries and keys, not the values
-        q, k, v = *turned.split(self.heads[:2], dim=1), qkv[:, -self.heads[2]:]
+        qkv = self.query_key_value(x).float().unflatten(-1, (-1, self.d_head))
+        qk, v = qkv.transpose(1, 2).split([sum(self.heads[:2]), self.heads[2]], dim=1)
+        q, k = rotate(qk, *turn).split(self.heads[:2], dim=1)  # (B, H, T, d), (B, G, T, d)
         if past is not None:
-            past[:] = [torch.cat(pair, 2) for pair in zip(past, (k, v))] if past else [k, v]
+            past[:] = [torch.cat(two, 2) for two in zip(past, (k, v))] if past else [k, v]
             k, v = past
         causal = mask is None and x.shape[1] > 1
-        with torch.autocast("cpu", enabled=False):         # on a CPU its bfloat16 form is slower
-            mixed = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=True)
+        with torch.autocast("cpu", enabled=False):  # on a CPU its bfloat16 form is slower
+            mixed = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal,
+                                                   enable_gqa=True)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 
@@ -108,26 +110,28 @@ class LanguageModel(nn.Module):
 
     def read(self, x, real=None, cache=None):
         """Vectors (B, T, D) in place of tokens -> logits (B, T, V)."""
-        start = cache[0][0].shape[2] if cache and cache[0] else 0         # tokens read before
+        start = cache[0][0].shape[2] if cache and cache[0] else 0      # tokens read before
         mask, places = visible(start, x.shape[1], real, x.device)
         turn = rotations(places, self.blocks[0].attention.d_head)
         for block, past in zip(self.blocks, cache or [None] * len(self.blocks)):
             x = block(x, turn, mask, past)
         return self.head(self.norm(x))
 
+    @torch.inference_mode()
     def log_probs(self, texts):
         """The log-probability (nats) that the model gives to each whole text, its end included."""
         ids = [[0, *self.tokenizer.encode(text), 0] for text in texts]
         longest = max(map(len, ids))
-        tokens = torch.tensor([row + [0] * (longest - len(row)) for row in ids]).to(self.norm.weight.device)
-        with torch.inference_mode():
-            logs = self(tokens[:, :-1]).log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
+        tokens = torch.tensor([row + [0] * (longest - len(row)) for row in ids])
+        tokens = tokens.to(self.norm.weight.device)
+        logs = self(tokens[:, :-1]).log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
         return [log[:len(row) - 1].sum().item() for log, row in zip(logs, ids)]
 
     def write(self, prompts, steps=150, seed=0, beams=1, **choice):
-        """Go on from a prompt, or from each of a list: returns whole texts. An empty prompt starts a new text.
+        """Go on from a prompt, or from each of a list: returns whole texts. "" starts a new text.
 
-        By itself it writes the likeliest token each time; `choice` is temperature, top_k, top_p as in `generate`.
+        By itself it writes the likeliest token each time; `choice` is temperature, top_k, top_p
+        as in `draw`. With beams > 1 it searches with `beam_search`.
         """
         many = [prompts] if isinstance(prompts, str) else prompts
         ids = [[0, *self.tokenizer.encode(prompt)] for prompt in many]
@@ -136,7 +140,7 @@ class LanguageModel(nn.Module):
         else:
             random = torch.Generator(self.norm.weight.device).manual_seed(seed)
             written = generate(self, ids, steps, random=random, **choice)
-        texts = [prompt + self.tokenizer.decode(tokens) for prompt, tokens in zip(many, written)]
+        texts = [prompt + self.tokenizer.decode(row) for prompt, row in zip(many, written)]
         return texts[0] if isinstance(prompts, str) else texts
 
 
@@ -153,8 +157,9 @@ def visible(start, length, real, where):
     if real is None:
         return mask, places
     if real.dim() == 2:                                        # padding does not count as a place
-        places, real = (real.cumsum(1) - 1).clamp(min=0)[:, None, start:], real[:, None]
-    return (mask & real[:, None]) | itself, places        # padding sees itself: never NaN
+        places = (real.cumsum(1) - 1).clamp(min=0)[:, None, start:]
+        real = real[:, None]
+    return (mask & real[:, None]) | itself, places             # padding sees itself: never NaN
 
 
 def next_token_loss(model, tokens):
@@ -163,24 +168,25 @@ def next_token_loss(model, tokens):
     tokens (B, T + 1) hold one text behind another, each begun by a 0. No text sees the others.
     """
     text = (tokens[:, :-1] == 0).cumsum(1)                     # (B, T): 1, 1, 1, 2, 2, 3, ...
-    logits = model(tokens[:, :-1], text[:, :, None] == text[:, None, :])
+    logits = model(tokens[:, :-1], text[:, :, None] == text[:, None])
     return F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
 
 
 def limited(logits, top_k=0, top_p=1.0):
-    """Logits (..., V) with all but the top_k likeliest tokens (Fan et al. 2018) at minus infinity,
-    and all but the fewest whose chances sum to top_p (Holtzman et al. 2020)."""
+    """Keep the top_k likeliest tokens (Fan et al. 2018), and of these the fewest whose
+    chances sum to top_p (Holtzman et al. 2020); the others get minus infinity."""
     if top_k:
-        logits = logits.masked_fill(logits < logits.topk(top_k).values[..., -1:], -torch.inf)
+        least = logits.topk(top_k).values[..., -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
     if top_p < 1:
         chances, order = logits.softmax(-1).sort(-1, descending=True)
-        drop = chances.cumsum(-1) - chances >= top_p             # enough without this one
+        drop = chances.cumsum(-1) - chances >= top_p         # enough without this one
         logits = logits.masked_fill(drop.scatter(-1, order, drop), -torch.inf)
     return logits
 
 
 def draw(logits, temperature=0.0, top_k=0, top_p=1.0, random=None):
-    """One token for each row of logits (B, V): the likeliest at temperature 0, else by chance."""
+    """One token for each row of (B, V): the likeliest at temperature 0, else by chance."""
     if temperature == 0:
         return logits.argmax(-1)
     chances = limited(logits / temperature, top_k, top_p).softmax(-1)
@@ -189,21 +195,20 @@ def draw(logits, temperature=0.0, top_k=0, top_p=1.0, random=None):
 
 @torch.inference_mode()
 def generate(model, prompts, steps=150, **choice):
-    """Continue every prompt (a list of token ids) until token 0 or for `steps` tokens.
+    """Continue prompts (lists of tokens) until token 0, or for `steps`; `choice` as in `draw`.
 
-    Shorter prompts are padded on the left, so that all end at the same place. `choice` is
-    temperature, top_k, top_p, random of `draw`. Returns the new tokens as lists, without the 0.
+    Short ones are padded on the left, so that all end in one column. Returns the new tokens.
     """
-    where, longest = model.norm.weight.device, max(map(len, prompts))
-    tokens = torch.tensor([[0] * (longest - len(row)) + row for row in prompts]).to(where)
-    real = torch.tensor([[False] * (longest - len(row)) + [True] * len(row) for row in prompts]).to(where)
+    longest = max(map(len, prompts))
+    tokens = torch.tensor([[0] * (longest - len(row)) + row for row in prompts])
+    real = torch.arange(longest) >= longest - torch.tensor([[len(row)] for row in prompts])
+    tokens, real = (part.to(model.norm.weight.device) for part in (tokens, real))
     even, cache, written = bool(real.all()), [[] for _ in model.blocks], []
-    done = torch.zeros(len(prompts), dtype=torch.bool, device=where)
+    done = torch.zeros_like(real[:, 0])
     while len(written) < steps and not done.all():
-        if written and not even:
-            real = F.pad(real, (0, 1), value=True)
         logits = model(tokens, None if even else real, cache)[:, -1]
-        tokens = draw(logits, **choice).masked_fill(done, 0)[:, None]
+        tokens = draw(logits, **choice).masked_fill(done, 0)[:, None]      # only the new one
+        real = real if even else F.pad(real, (0, 1), value=True)
         written.append(tokens)
         done |= tokens[:, 0] == 0
     rows = torch.cat(written, 1).tolist()
@@ -212,23 +217,24 @@ def generate(model, prompts, steps=150, **choice):
 
 @torch.inference_mode()
 def beam_search(model, prompt, beams=4, steps=150):
-    """The best of many continuations: keep the `beams` likeliest at every step, score by mean log-probability.
+    """The best of many continuations by mean log-probability; keeps `beams` at every step.
 
-    Rules as in transformers (length_penalty 1, early_stopping False). Returns the new tokens, without the 0.
+    Rules as in transformers (length_penalty 1, early_stopping False). Returns the new tokens.
     """
     tokens = torch.tensor([prompt]).to(model.norm.weight.device)
-    cache, going, scores, finished = [[] for _ in model.blocks], [[]], tokens.new_zeros(1).float(), []
+    scores, cache, going, finished = torch.zeros(1), [[] for _ in model.blocks], [[]], []
     for step in range(1, steps + 1):
-        logs = scores[:, None] + model(tokens, cache=cache)[:, -1].log_softmax(-1)          # (beams, V)
-        best, place = logs.flatten().topk(2 * beams)      # enough, even if `beams` of them end here
+        logs = model(tokens, cache=cache)[:, -1].log_softmax(-1)                    # (beams, V)
+        best, place = (scores.to(logs)[:, None] + logs).flatten().topk(2 * beams)
         rows, ids = (place // logs.shape[1]).tolist(), (place % logs.shape[1]).tolist()
         ends = [token == 0 or step == steps for token in ids]
-        finished += [(best[i].item() / step, going[rows[i]] + [ids[i]]) for i in range(beams) if ends[i]]
+        finished += [(best[i].item() / step, [*going[rows[i]], ids[i]])
+                     for i in range(beams) if ends[i]]
         finished = sorted(finished, key=lambda pair: -pair[0])[:beams]
         kept = [i for i in range(2 * beams) if not ends[i]][:beams]
         if not kept or len(finished) == beams and best[kept[0]] / step <= finished[-1][0]:
             break
-        going, scores = [going[rows[i]] + [ids[i]] for i in kept], best[kept]
+        going, scores = [[*going[rows[i]], ids[i]] for i in kept], best[kept]
         tokens = place[kept][:, None] % logs.shape[1]
         for past in cache:
             past[:] = [part[[rows[i] for i in kept]] for part in past]
@@ -237,14 +243,17 @@ def beam_search(model, prompt, beams=4, steps=150):
 
 def as_llama(model):
     """The model's weights under the names of transformers' LlamaForCausalLM."""
-    out = {"model.embed_tokens.weight": model.embedding.weight, "lm_head.weight": model.head.weight,
-           "model.norm.weight": model.norm.weight}
+    out = {"model.embed_tokens.weight": model.embedding.weight,
+           "model.norm.weight": model.norm.weight, "lm_head.weight": model.head.weight}
     for i, block in enumerate(model.blocks):
-        layer, attention = f"model.layers.{i}", block.attention
-        qkv = attention.query_key_value.weight.split([n * attention.d_head for n in attention.heads])
-        parts = {f"self_attn.{name}_proj": weight for name, weight in zip("qkv", qkv)}
-        parts |= zip(("mlp.gate_proj", "mlp.up_proj"), block.feed_forward.gate_up.weight.chunk(2))
-        parts |= {"self_attn.o_proj": attention.output.weight, "mlp.down_proj": block.feed_forward.down.weight,
-                  "input_layernorm": block.norm1.weight, "post_attention_layernorm": block.norm2.weight}
-        out |= {f"{layer}.{name}.weight": weight for name, weight in parts.items()}
+        heads = [n * block.attention.d_head for n in block.attention.heads]
+        q, k, v = block.attention.query_key_value.weight.split(heads)
+        gate, up = block.feed_forward.gate_up.weight.chunk(2)
+        parts = {"self_attn.q_proj": q, "self_attn.k_proj": k, "self_attn.v_proj": v,
+                 "self_attn.o_proj": block.attention.output.weight,
+                 "mlp.gate_proj": gate, "mlp.up_proj": up,
+                 "mlp.down_proj": block.feed_forward.down.weight,
+                 "input_layernorm": block.norm1.weight,
+                 "post_attention_layernorm": block.norm2.weight}
+        out |= {f"model.layers.{i}.{name}.weight": value for name, value in parts.items()}
     return out

@@ -41,9 +41,9 @@ class BPE:
 
     @classmethod
     def train(cls, texts, vocab_size):
-        """Learn merges until there are `vocab_size` tokens: always the most frequent pair, on a tie the smaller ids."""
+        """Join the most frequent pair, on a tie the smaller ids, until vocab_size is reached."""
         counts = Counter(word for text in texts for word in re.findall(WORD, text))
-        words = {word: spell(word) for word in counts}
+        words = {word: spell(word) for word in counts}         # each word in its tokens
         bpe, merges = cls([]), []
         while len(bpe.tokens) < vocab_size:
             pairs = Counter()
@@ -55,7 +55,7 @@ class BPE:
             best = min(pairs, key=lambda pair: (-pairs[pair], *map(bpe.ids.get, pair)))
             words = {word: merged(symbols, best) for word, symbols in words.items()}
             merges.append(best)
-            if (token := "".join(best)) not in bpe.ids:
+            if (token := "".join(best)) not in bpe.ids:        # two ways may lead to one token
                 bpe.ids[token] = len(bpe.tokens)
                 bpe.tokens.append(token)
         return cls(merges)
