@@ -1,14 +1,14 @@
 # ---
 # title: A language model
-# question: How does a machine write a sentence that nobody wrote before, and how good could it be at best?
+# question: How does a machine write what nobody wrote before, and how good can it get?
 # minutes: 90
 # level: intermediate
 # objectives:
-#   - compute the probability of a text, its loss and its perplexity by hand
-#   - cut text into tokens with a BPE of your own, equal to the library's
-#   - build a model in the Llama form, equal to transformers token for token
-#   - write with greedy, temperature, top-k, top-p and beam search, and with a KV cache
-#   - compare a model with the best that is possible, and say what text alone cannot know
+#   - compute a text's probability, loss and perplexity by hand
+#   - cut text into tokens with your own BPE, equal to the library's
+#   - build a model in the Llama form, equal to transformers
+#   - write by greedy, sampling and beam search, with a KV cache
+#   - compare a model with the best possible
 # prerequisites: [11, 12]
 # device: Two CPU cores are enough; a GPU trains longer.
 # words:
@@ -38,6 +38,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from mmcourse import budget, show, widgets, world, zoo
 from mmcourse.models.language_model import LanguageModel, as_llama, limited

@@ -1,5 +1,7 @@
 """A decoder-only language model in the Llama form, its KV cache, and the ways to write with it (lesson 13)."""
 
+from contextlib import nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -42,6 +44,12 @@ class SwiGLU(nn.Module):
         return self.down(F.silu(gate) * up)
 
 
+def no_autocast():
+    """Attention in float32 on a CPU, where its bfloat16 form is slower; elsewhere as it was."""
+    on = torch.is_autocast_enabled("cpu")
+    return torch.autocast("cpu", enabled=False) if on else nullcontext()
+
+
 class GroupedQueryAttention(nn.Module):
     """H query heads share G key and value heads (Ainslie et al. 2023), so the cache is small.
 
@@ -64,7 +72,7 @@ class GroupedQueryAttention(nn.Module):
             past[:] = [torch.cat(two, 2) for two in zip(past, (k, v))] if past else [k, v]
             k, v = past
         causal = mask is None and x.shape[1] > 1
-        with torch.autocast("cpu", enabled=False):  # on a CPU its bfloat16 form is slower
+        with no_autocast():
             mixed = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal,
                                                    enable_gqa=True)
         return self.output(mixed.transpose(1, 2).flatten(2))
