@@ -554,15 +554,15 @@ others = [next(one for one in scenes[i + 1:] + scenes
           for i, thing in enumerate(asked)]                       # has this shape, too
 
 # %% slideshow={"slide_type": "subslide"} tags=["nbval-ignore-output"]
-def answer(fronts):
+def answers_to(fronts):
     asks = [f"{front} {question}".strip() for front, question in zip(fronts, questions)]
-    return [text[len(ask):].split(".")[0].strip()
-            for ask, text in zip(asks, lm.write(asks, steps=3))]
+    said = [text[len(ask):].split(".")[0] for ask, text in zip(asks, lm.write(asks, steps=12))]
+    return [sentence.split()[-1] for sentence in said]           # "the circle is red" -> "red"
 
 
-answers = {"a true description": answer(map(told, scenes)),
-           "of another picture": answer(map(told, others)),
-           "nothing": answer([""] * len(scenes))}
+answers = {"a true description": answers_to(map(told, scenes)),
+           "of another picture": answers_to(map(told, others)),
+           "nothing": answers_to([""] * len(scenes))}
 scores = {name: np.mean([said == thing.color for said, thing in zip(given, asked)])
           for name, given in answers.items()}
 for name, score in scores.items():

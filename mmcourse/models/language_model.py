@@ -170,14 +170,18 @@ def visible(start, length, real, where):
     return (mask & real[:, None]) | itself, places             # padding sees itself: never NaN
 
 
-def next_token_loss(model, tokens):
+def next_token_loss(model, tokens, weights=None):
     """Mean cross-entropy (nats) of each token given all before it in its own text.
 
     tokens (B, T + 1) hold one text behind another, each begun by a 0. No text sees the others.
+    With `weights` (B, T) some tokens count more than others.
     """
     text = (tokens[:, :-1] == 0).cumsum(1)                     # (B, T): 1, 1, 1, 2, 2, 3, ...
-    logits = model(tokens[:, :-1], text[:, :, None] == text[:, None])
-    return F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+    logits = model(tokens[:, :-1], text[:, :, None] == text[:, None]).flatten(0, 1)
+    if weights is None:
+        return F.cross_entropy(logits, tokens[:, 1:].flatten())
+    each = F.cross_entropy(logits, tokens[:, 1:].flatten(), reduction="none")
+    return (each * weights.flatten()).sum() / weights.sum()
 
 
 def limited(logits, top_k=0, top_p=1.0):

@@ -26,6 +26,7 @@ def tokenizer():
 
 
 TOKENIZER = tokenizer()
+ASKED = torch.tensor([TOKENIZER.ids[token] for token in ("?", "Ġ=", "Ġis", "Ġare")])
 
 
 def rows(seeds, number, length, bpe=TOKENIZER):
@@ -45,10 +46,15 @@ def batch(step):
 
 
 def loss(model, tokens):
-    """Cross-entropy; the products in bfloat16 where the processor has them, which is twice as fast."""
+    """Cross-entropy; the products in bfloat16 where the processor has them, which is twice as fast.
+
+    What follows "?", "=", "is" or "are" counts four times: there stands what must be found out. The best that a model
+    can do stays the same, the true chances everywhere.
+    """
     fast = tokens.is_cuda or torch.cpu._is_avx512_bf16_supported()
+    weights = 1 + 3 * torch.isin(tokens[:, :-1], ASKED.to(tokens.device)).float()
     with torch.autocast(tokens.device.type, torch.bfloat16, enabled=fast):
-        return next_token_loss(model, tokens)
+        return next_token_loss(model, tokens, weights)
 
 
 def model():

@@ -267,19 +267,19 @@ def description(t):
 
 
 def dialogue(t):
-    """All that a picture shows, then two to four questions about it with their answers."""
+    """All that a picture shows, then one to three questions about it with their answers."""
     t.say("the picture shows")
     groups = {}                                                     # (size, color, shape) -> how many
     for place in range(t.choose((2, 3))):
         if place:
             t.say("and")
-        number = t.pick((1, 2, 3), (3, 1, 1), lambda n: "a" if n == 1 else NUMBERS[n])
+        number = t.pick((1, 2), (2, 1), lambda n: "a" if n == 1 else NUMBERS[n])
         size, color = t.pick(("small", "large")), t.pick(COLORS)
         free = [shape for shape in SHAPES if (size, color, shape) not in groups]
         shape = t.pick(free, words=lambda shape: shape if number == 1 else PLURAL[shape])
         groups[size, color, shape] = number
     t.say(".")
-    for _ in range(t.choose((2, 3, 4))):
+    for _ in range(t.choose((1, 2, 3))):
         question(t, groups)
 
 
@@ -294,19 +294,20 @@ def question(t, groups):
     match t.pick(("how many", "is there a", *["what"] * bool(asks)), (3, 2, *[4] * bool(asks))):
         case "how many":
             words = t.pick(sorted(counts), words=lambda words: phrase(words, plural=True))
+            n = counts[words]
             t.say("are there?")
-            t.say(f"{counts[words]}.")
+            t.say(f"there {'is' if n == 1 else 'are'} {NUMBERS[n]} {phrase(words, plural=n > 1)}.")
         case "is there a":
             words = t.pick([(color, shape) for color in COLORS for shape in SHAPES],
                            [12 if pair in counts else 1 for pair in ((c, s) for c in COLORS for s in SHAPES)],
                            words=phrase)
             t.say("?")
-            t.say("yes." if words in counts else "no.")
+            t.say(f"yes, there is a {phrase(words)}." if words in counts else f"no, there is no {phrase(words)}.")
         case "what":
             def spoken(ask):
                 return f"{('size', 'color', 'shape')[ask[0]]} is the {phrase(ask[1])}?"
             what, words = t.pick(asks, words=spoken)
-            t.say(f"{owners[words][what]}.")
+            t.say(f"the {phrase(words)} is {'a ' * (what == 2)}{owners[words][what]}.")
 
 
 def phrase(words, plural=False):
