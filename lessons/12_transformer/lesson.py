@@ -449,8 +449,9 @@ for build, model in writers.items():
     written = F.pad(model.generate(source, longest=7), (0, 7))[:, :7]
     right[build] = (written == target).all(1).float().mean().item()
     row = [int(i) - 3 for i in written[0] if i > 2]
-    print(f"{build.__name__:>12}: loss {curves[build][-1]:.3f}, writes {right[build]:4.0%} right; "
-          f"{[int(i) - 3 for i in source[0, :6]]} backwards is {row}")
+    print(f"{build.__name__:>12}: loss {curves[build][-1]:.3f}, writes {right[build]:4.0%} right, "
+          f"for instance {row}")
+print(f"    asked for {[int(i) - 3 for i in source[0, :6]]} backwards")
 assert right[correct] > 0.9 and max(right[no_shift], right[double_shift]) < 0.1
 assert max(losses[-1] for losses in curves.values()) < 0.2
 
