@@ -463,7 +463,7 @@ assert right[0] == 1 and right[2] > 0.95 and right[-1] < 0.8 and fresh_share[0] 
 
 # %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
 def mean_log(text):
-    return lm.log_probs([text])[0] / (len(lm.tokenizer.encode(text)) + 1)
+    return recipe.log_probs(lm, [text])[0] / (len(lm.tokenizer.encode(text)) + 1)
 
 
 for prompt in ("the picture shows a small red circle and", "above"):

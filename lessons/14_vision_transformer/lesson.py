@@ -266,7 +266,7 @@ for name, (one, other) in (("without positions", bag), ("with positions   ", tol
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ## The whole model
-# Patches, a linear layer, the class token in front, positions added, then lesson 12's encoder as it stands. There is nothing about pictures in it after line three.
+# Patches, a linear layer, the class token in front, positions added, then lesson 12's encoder as it stands. After the first line of `forward`, nothing in it is about pictures.
 
 # %% include="mmcourse/models/vit.py::VisionTransformer" slideshow={"slide_type": "-"}
 
@@ -535,7 +535,7 @@ show.figure(fig, alt="A table of what a linear layer reads. From pixels: color m
                      "From the trained encoder: nearly everything.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# *Place* means: x and y both within 1/32 of the canvas, two pixels. The patch embedding knows only which patch it is; the rest came through attention and the positions. Questions like *left of* (lesson 31) will need it.
+# *Place* means: x and y both within 1/32 of the canvas, two pixels. The pixels of one patch cannot tell where it lies; that came from the positions, and the rest of the thing through attention. Questions like *left of* (lesson 31) will need it.
 #
 # The held-out scores that came with the weights, by the same probes on 1,000 scenes; *presence* is whether a center lies in a patch, *kinds* whether there is a red circle, and so on, from the class token:
 
@@ -721,7 +721,7 @@ widgets.explorer(explore, scene=(0, 40, 1), asks=["a patch", "the class token"],
 # ## In short
 # - A picture becomes a list by cutting it into patches; reshape **and** permute, or tokens hold strips.
 # - The patch embedding is a linear layer, or a convolution with the stride of its window.
-# - Positions must be told. The class token has none: 1 + N tokens come out.
+# - Positions must be told. The class token stands for no patch: 1 + N tokens come out.
 # - A CNN knows beforehand that near things belong together and that things may move; a ViT learns it, and needs more pictures.
 # - A dense task makes 64 tokens from which a linear layer reads every thing and its place. Later lessons start from them.
 

@@ -45,9 +45,8 @@ class SwiGLU(nn.Module):
 
 
 def no_autocast():
-    """Attention in float32 on a CPU, where its bfloat16 form is slower; elsewhere as it was."""
-    on = torch.is_autocast_enabled("cpu")
-    return torch.autocast("cpu", enabled=False) if on else nullcontext()
+    """For attention in float32 on a CPU, where its bfloat16 form is slower."""
+    return torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext()
 
 
 class GroupedQueryAttention(nn.Module):
@@ -125,21 +124,10 @@ class LanguageModel(nn.Module):
             x = block(x, turn, mask, past)
         return self.head(self.norm(x))
 
-    @torch.inference_mode()
-    def log_probs(self, texts):
-        """The log-probability (nats) that the model gives to each whole text, its end included."""
-        ids = [[0, *self.tokenizer.encode(text), 0] for text in texts]
-        longest = max(map(len, ids))
-        tokens = torch.tensor([row + [0] * (longest - len(row)) for row in ids])
-        tokens = tokens.to(self.norm.weight.device)
-        logs = self(tokens[:, :-1]).log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
-        return [log[:len(row) - 1].sum().item() for log, row in zip(logs, ids)]
-
     def write(self, prompts, steps=150, seed=0, beams=1, **choice):
         """Go on from a prompt, or from each of a list: returns whole texts. "" starts a new text.
 
-        By itself it writes the likeliest token each time; `choice` is temperature, top_k, top_p
-        as in `draw`. With beams > 1 it searches with `beam_search`.
+        `choice` is temperature, top_k, top_p as in `draw`; beams > 1 searches with `beam_search`.
         """
         many = [prompts] if isinstance(prompts, str) else prompts
         ids = [[0, *self.tokenizer.encode(prompt)] for prompt in many]
@@ -162,12 +150,11 @@ def visible(start, length, real, where):
         return None, places
     itself = torch.eye(start + length, dtype=torch.bool, device=where)[start:]
     mask = torch.ones_like(itself).tril(start)
-    if real is None:
-        return mask, places
-    if real.dim() == 2:                                        # padding does not count as a place
-        places = (real.cumsum(1) - 1).clamp(min=0)[:, None, start:]
-        real = real[:, None]
-    return (mask & real[:, None]) | itself, places             # padding sees itself: never NaN
+    if real is not None and real.dim() == 2:                   # padding does not count as a place
+        places, real = (real.cumsum(1) - 1).clamp(min=0)[:, None, start:], real[:, None]
+    if real is not None:
+        mask = (mask & real[:, None]) | itself                 # padding sees itself: never NaN
+    return mask, places
 
 
 def next_token_loss(model, tokens, weights=None):
@@ -177,11 +164,9 @@ def next_token_loss(model, tokens, weights=None):
     With `weights` (B, T) some tokens count more than others.
     """
     text = (tokens[:, :-1] == 0).cumsum(1)                     # (B, T): 1, 1, 1, 2, 2, 3, ...
-    logits = model(tokens[:, :-1], text[:, :, None] == text[:, None]).flatten(0, 1)
-    if weights is None:
-        return F.cross_entropy(logits, tokens[:, 1:].flatten())
-    each = F.cross_entropy(logits, tokens[:, 1:].flatten(), reduction="none")
-    return (each * weights.flatten()).sum() / weights.sum()
+    logits = model(tokens[:, :-1], text[:, :, None] == text[:, None])
+    each = F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
+    return each.mean() if weights is None else (each * weights).sum() / weights.sum()
 
 
 def limited(logits, top_k=0, top_p=1.0):
@@ -240,13 +225,13 @@ def beam_search(model, prompt, beams=4, steps=150):
         best, place = (scores.to(logs)[:, None] + logs).flatten().topk(2 * beams)
         rows, ids = (place // logs.shape[1]).tolist(), (place % logs.shape[1]).tolist()
         ends = [token == 0 or step == steps for token in ids]
-        finished += [(best[i].item() / step, [*going[rows[i]], ids[i]])
-                     for i in range(beams) if ends[i]]
+        texts = [[*going[row], token] for row, token in zip(rows, ids)]
+        finished += [(best[i].item() / step, texts[i]) for i in range(beams) if ends[i]]
         finished = sorted(finished, key=lambda pair: -pair[0])[:beams]
         kept = [i for i in range(2 * beams) if not ends[i]][:beams]
         if not kept or len(finished) == beams and best[kept[0]] / step <= finished[-1][0]:
             break
-        going, scores = [[*going[rows[i]], ids[i]] for i in kept], best[kept]
+        going, scores = [texts[i] for i in kept], best[kept]
         tokens = place[kept][:, None] % logs.shape[1]
         for past in cache:
             past[:] = [part[[rows[i] for i in kept]] for part in past]
@@ -257,15 +242,13 @@ def as_llama(model):
     """The model's weights under the names of transformers' LlamaForCausalLM."""
     out = {"model.embed_tokens.weight": model.embedding.weight,
            "model.norm.weight": model.norm.weight, "lm_head.weight": model.head.weight}
+    names = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+             "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
+             "input_layernorm", "post_attention_layernorm"]
     for i, block in enumerate(model.blocks):
-        heads = [n * block.attention.d_head for n in block.attention.heads]
-        q, k, v = block.attention.query_key_value.weight.split(heads)
-        gate, up = block.feed_forward.gate_up.weight.chunk(2)
-        parts = {"self_attn.q_proj": q, "self_attn.k_proj": k, "self_attn.v_proj": v,
-                 "self_attn.o_proj": block.attention.output.weight,
-                 "mlp.gate_proj": gate, "mlp.up_proj": up,
-                 "mlp.down_proj": block.feed_forward.down.weight,
-                 "input_layernorm": block.norm1.weight,
-                 "post_attention_layernorm": block.norm2.weight}
-        out |= {f"model.layers.{i}.{name}.weight": value for name, value in parts.items()}
+        attention, think = block.attention, block.feed_forward
+        qkv = attention.query_key_value.weight.split([n * attention.d_head for n in attention.heads])
+        parts = [*qkv, attention.output.weight, *think.gate_up.weight.chunk(2),
+                 think.down.weight, block.norm1.weight, block.norm2.weight]
+        out |= {f"model.layers.{i}.{name}.weight": part for name, part in zip(names, parts)}
     return out

@@ -62,12 +62,22 @@ def model():
     return LanguageModel(VOCAB_SIZE, tokenizer=TOKENIZER)
 
 
+@torch.inference_mode()
+def log_probs(model, texts):
+    """The log-probability (nats) that the model gives to each whole text, its end included."""
+    ids = [[0, *model.tokenizer.encode(text), 0] for text in texts]
+    longest = max(map(len, ids))
+    tokens = torch.tensor([row + [0] * (longest - len(row)) for row in ids]).to(model.norm.weight.device)
+    logs = model(tokens[:, :-1]).log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
+    return [log[:len(row) - 1].sum().item() for log, row in zip(logs, ids)]
+
+
 def perplexities(model, texts):
     """Per token of these corpus Texts: the model's perplexity, and the best there can be, the exponential of the
     corpus' own entropy."""
     tokens = sum(len(model.tokenizer.encode(text.text)) + 1 for text in texts)
     nats = [log for start in range(0, len(texts), 100)
-            for log in model.log_probs([text.text for text in texts[start:start + 100]])]
+            for log in log_probs(model, [text.text for text in texts[start:start + 100]])]
     return math.exp(-sum(nats) / tokens), math.exp(-sum(text.log_prob for text in texts) / tokens)
 
 
