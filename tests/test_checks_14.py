@@ -65,15 +65,13 @@ def cells_of(tokens, first=1, last=None, turn=True, swap=False):
     return grid.transpose(2, 3) if swap else grid
 
 
-def logistic(tokens, labels, new):
-    center, size = tokens.mean(0), tokens.std(0)
-    layer = torch.nn.Linear(128, 4)
-    optimizer = torch.optim.AdamW(layer.parameters(), lr=0.01, weight_decay=0.5)
-    for _ in range(300):
-        optimizer.zero_grad()
-        F.cross_entropy(layer((tokens - center) / size), labels).backward()
-        optimizer.step()
-    return layer((new - center) / size).argmax(1)
+def discriminant(tokens, labels, new):
+    """Fisher's linear discriminant: the means, seen through the spread within a shape (a little of it evened out)."""
+    means = torch.stack([tokens[labels == shape].mean(0) for shape in range(4)])
+    within = tokens - means[labels]
+    spread = within.T @ within / len(within)
+    weights = torch.linalg.solve(spread + 0.01 * spread.diag().mean() * torch.eye(128), means.T)      # (128, 4)
+    return (new @ weights - 0.5 * (means.T * weights).sum(0)).argmax(1)
 
 
 def least_squares(tokens, labels, new):
@@ -92,7 +90,7 @@ CORRECT = {                                                   # written otherwis
         [(c + p[0]).expand(len(i), 1, -1), F.unfold(i, k.shape[-1], stride=k.shape[-1]).mT @ k.flatten(1).T + b + p[1:]], 1)],
     "14.4": [resized(), resized(align_corners=False)],
     "14.5": [cells_of, lambda t: torch.einsum("byxd->bdyx", t[:, 1:].unflatten(1, (round((t.shape[1] - 1) ** 0.5), -1)))],
-    "14.6": [logistic],
+    "14.6": [discriminant],
 }
 
 WRONG = [

@@ -263,7 +263,7 @@ print("same tokens in 500 texts:", same)
 # %% include="mmcourse/models/language_model.py::SwiGLU" slideshow={"slide_type": "subslide"}
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# **Grouped-query attention**: six query heads share two key and value heads, three each. Reading a long text, the keys and values are what must be kept. Here they need a third of the memory. `past` is that memory; you will see it at work soon.
+# **Grouped-query attention**: eight query heads share four key and value heads, two each. Reading a long text, the keys and values are what must be kept. Here they need half of the memory. `past` is that memory; you will see it at work soon.
 
 # %% include="mmcourse/models/language_model.py::GroupedQueryAttention.forward" slideshow={"slide_type": "-"}
 
@@ -348,7 +348,7 @@ assert np.mean(curves[2][-20:]) > np.mean(curves[1][-20:]) + 0.2
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The finished model, measured against the truth
-# `zoo.load("lm")` is the same class, four blocks of width 192, trained by `mmcourse train lm` for about twenty minutes on two cores. Each line compares it with the best that any model could do.
+# `zoo.load("lm")` is the same class, four blocks of width 192, trained by `mmcourse train lm`. Each line compares it with the best that any model could do.
 
 # %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
 lm = zoo.load("lm")
@@ -368,12 +368,14 @@ for kind in (None, *corpus.KINDS):
 written = lm.write([""] * 200, temperature=0.7, seed=1)
 for text in written[:8]:
     print("right" if corpus.log_prob(text) > -np.inf else "WRONG", "|", text)
-share = recipe.in_grammar(written)
-print(f"in the grammar: {share:.1%} of 200 texts")
-assert share > 0.95
+told = [text for text in written if "?" not in text]                 # all but the dialogues
+talks = [text for text in written if "?" in text]
+print(f"without questions: {recipe.in_grammar(told):.1%} of {len(told)} right")
+print(f"dialogues:         {recipe.in_grammar(talks):.1%} of {len(talks)} right in every answer")
+assert recipe.in_grammar(told) > 0.9 and recipe.in_grammar(talks) < 0.9
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# In the grammar means: spelled right, built right, the sum right, the hero's color kept to the end, and every answer true to the description. For descriptions there is a second judge, the parser of lesson 1's world, and for dialogues we can build the scene and ask it.
+# Right means: spelled right, built right, the sum right, the hero's color kept to the end, and **every answer true** to the description. The first four it has learned. In dialogues the sentences are well built, but an answer is often false: to find it, the model must look back and reason. Its perplexity hardly shows that, because answers are few words among many.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The same as the library
@@ -386,7 +388,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 llama = LlamaForCausalLM(LlamaConfig(
     vocab_size=512, hidden_size=192, intermediate_size=512, num_hidden_layers=4,
-    num_attention_heads=6, num_key_value_heads=2, tie_word_embeddings=False,
+    num_attention_heads=8, num_key_value_heads=4, tie_word_embeddings=False,
     bos_token_id=0, eos_token_id=0)).eval().to(lm.norm.weight.device)
 llama.load_state_dict(as_llama(lm))
 ids = torch.tensor([[0, *lm.tokenizer.encode("the picture shows a")]]).to(llama.device)
