@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 import torch
+from PIL import Image
 
 from mmcourse import world
 
@@ -41,6 +42,20 @@ def decode(ids):
         words = " ".join(WORDS[number] for number in row if number > END)
         sentences.append(re.sub(r" ([.,?])", r"\1", words))
     return sentences
+
+
+def pixels(images, size=64):
+    """What models see of PIL images (one or a list): float (B, 3, size, size) in [-1, 1].
+
+    Another size is resized, another mode becomes RGB. Raises ValueError for what is no PIL image.
+    """
+    images = [images] if isinstance(images, Image.Image) else list(images)
+    for image in images:
+        if not isinstance(image, Image.Image):
+            raise ValueError(f"A model looks at PIL images, and this is {type(image).__name__}: scene.image() makes one, "
+                             "and PIL.Image.open(path) or PIL.Image.fromarray(array) does, too.")
+    arrays = [np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BOX)) for image in images]
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2) / 127.5 - 1
 
 
 def pictures(scenes, size=64):

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import urllib.request
 from pathlib import Path
 
 import mmcourse
@@ -61,7 +62,7 @@ def lab(lesson=None, port=None, browser=True):
     environment = {"JUPYTER_TOKEN": token, "JUPYTER_CONFIG_PATH": os.pathsep.join(settings)}
     server = subprocess.Popen(command, cwd=mmcourse.root(), env=os.environ | environment)
     _pass_signals_to(server)
-    if _listens(server, port):
+    if _listens(server, port, token):
         print(f"JupyterLab is open at lesson {_title(stem)}:\n  http://localhost:{port}{page}?token={token}\n"
               f"Your exercises are in {store.folder().name}/, and `mmcourse progress` shows what is passed.\n"
               "Ctrl+C in this window stops JupyterLab.", flush=True)
@@ -148,11 +149,12 @@ def _is_free(port):
         return False
 
 
-def _listens(server, port):
-    """Wait until the server takes connections. False when it ends before that."""
+def _listens(server, port, token):
+    """Wait until the server answers to its token. False when it ends before that, as when another took its port."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while server.poll() is None:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            direct.open(f"http://127.0.0.1:{port}/api/status?token={token}", timeout=5).close()
             return True
         except OSError:
             time.sleep(0.1)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -90,7 +91,13 @@ def run(folder, *arguments, prefix=(), **options):
 
 @contextmanager
 def lab(folder, *arguments):
-    """A server started by `mmcourse lab --no-browser`: yields the process and the lines it said; ends it."""
+    """A server started by `mmcourse lab --no-browser`: yields the process and the lines it said; ends it.
+
+    On a port that the system gives: servers of tests that run at the same time would else take 8888 from each other.
+    """
+    if "--port" not in arguments:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            arguments = (*arguments, "--port", str(free.getsockname()[1]))
     server = subprocess.Popen(command("lab", "--no-browser", *arguments), cwd=folder, env=environment(folder),
                               text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:

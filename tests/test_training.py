@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mmcourse import UsageError
-from mmcourse.training import Optimizers, fit, schedule
+from mmcourse.training import Muon, Optimizers, fit, schedule
 
 
 def batch(step):
@@ -96,3 +96,18 @@ def test_schedule_rises_and_falls():
     values = [schedule(step, 100, 10) for step in range(100)]
     assert values[:10] == pytest.approx([k / 10 for k in range(1, 11)]) and values[10] == 1
     assert all(a >= b for a, b in zip(values[10:], values[11:])) and values[-1] < 0.01
+
+
+def test_muon_is_that_of_torch_but_for_rounding():
+    torch.manual_seed(0)
+    start = [torch.randn(shape) for shape in ((8, 32), (32, 8), (16, 16))]
+    ours, theirs = ([torch.nn.Parameter(matrix.clone()) for matrix in start] for _ in range(2))
+    optimizers = Muon(ours, 0.02, 0.1), torch.optim.Muon(theirs, lr=0.02, weight_decay=0.1)
+    for _ in range(5):
+        for mine, other in zip(ours, theirs):
+            mine.grad = torch.randn_like(mine)
+            other.grad = mine.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for mine, other, first in zip(ours, theirs, start):
+        assert (mine - other).norm() < 0.02 * (other - first).norm()      # torch rounds to bfloat16 on the way
