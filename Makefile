@@ -3,12 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: lab test build browser
+.PHONY: lab test build browser sandbox
 
 lab: .venv/lab
 	$(BIN)/mmcourse lab
 
-test: .venv/all browser
+test: .venv/all browser sandbox
 	MMCOURSE_STATIC=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval --nbval-current-env notebooks solutions tests
 
 build: .venv/all
@@ -30,3 +30,8 @@ browser: .venv/all
 	@command -v chromium || command -v chromium-browser || command -v google-chrome \
 		|| { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium; } \
 		|| $(BIN)/playwright install chromium
+
+# The grader's sandbox. Where it cannot be had, its tests are skipped.
+sandbox:
+	@command -v bwrap >/dev/null || { [ "$$(uname)$$(id -u)" = Linux0 ] && apt-get update -qq && apt-get install -y -qq bubblewrap; } \
+		|| echo "bubblewrap is not installed: the tests of the sandbox are skipped (Debian, Ubuntu: apt-get install bubblewrap)."

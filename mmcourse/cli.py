@@ -51,7 +51,13 @@ def progress(args):
 
 def grade(args):
     from mmcourse import grading
-    return grading.grade(args.files)
+    if args.selftest:
+        return grading.selftest()
+    if not args.files:
+        raise UsageError("Nothing to mark: name a FILE or a folder of them.")
+    if bool(args.gradebook) != bool(args.column):
+        raise UsageError("--gradebook and --column go together: a gradebook's CSV and the column to fill.")
+    return grading.grade(args.files, args.report, args.jobs, args.without_sandbox, args.gradebook, args.column)
 
 
 def slides(args):
@@ -61,14 +67,30 @@ def slides(args):
 
 def train(args):
     from mmcourse import recipes
-    recipes.train(args.name, args.steps)
+    recipes.train(args.name, args.steps, args.until)
 
 
 def steps(text):
     """A number of steps, 1 or more. Raises argparse's error for anything else."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of steps, 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
     return int(text)
+
+
+def share(text):
+    """A score from 0 to 1. Raises argparse's error for anything else."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a score from 0 to 1, such as 0.98")
+    return value
+
+
+def release(args):
+    from mmcourse.grading import release
+    print(f"{len(release.release(args.folder))} files are in {args.folder}: what students get, without solutions.")
 
 
 def build(args):
@@ -94,17 +116,27 @@ def parser():
     command(doctor, "say what is missing on this computer and how to mend it")
     command(progress, "show which exercises are passed and what comes next")
     made = command(grade, "mark exercise notebooks")
-    made.add_argument("files", nargs="+", metavar="FILE", help="a notebook that began as one of exercises/")
+    made.add_argument("files", nargs="*", metavar="FILE", help="a notebook that began as one of exercises/, or a folder")
+    made.add_argument("--report", metavar="DIR", help="keep marks and a report there; a run that was cut off goes on")
+    made.add_argument("--jobs", type=steps, help="how many files at a time (default: one for each core)")
+    made.add_argument("--gradebook", metavar="CSV", help="an export of Canvas or Moodle: a filled copy goes to the report")
+    made.add_argument("--column", metavar="NAME", help="the column of the gradebook to fill")
+    made.add_argument("--selftest", action="store_true", help="try to break out of the sandbox, a line for each defence")
+    made.add_argument("--without-sandbox", action="store_true", help="run answers with all your rights: files you trust")
     made = command(slides, "write a lesson as slides, one HTML file that needs no network")
     made.add_argument("numbers", nargs="+", type=number_or_all, metavar="NN", help="lessons, or: all")
     made.add_argument("--output", metavar="DIR", help="the folder to write to")
     made = command(train, "train a shipped model anew by its recipe; a run that was cut off goes on")
     made.add_argument("name", metavar="NAME", help="the model's name, such as vision")
     made.add_argument("--steps", type=steps, help="how many steps (default: the recipe's, by device)")
+    made.add_argument("--until", type=share, metavar="SCORE",
+                      help="only print the held-out score over the seconds, up to SCORE")
     made = command(build, "build notebooks, exercises and solutions from lessons/")
     made.add_argument("numbers", nargs="*", type=number, metavar="NN", help="lessons' numbers (default: all)")
     made.add_argument("--check", action="store_true", help="only compare, and fail on any difference")
     made.add_argument("--repo", metavar="OWNER/NAME", help="the address that badges and links point to")
+    made = command(release, "copy the course as students get it, without solutions, into a new folder")
+    made.add_argument("folder", metavar="DIR", help="a folder that does not exist yet or is empty")
     return top
 
 

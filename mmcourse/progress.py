@@ -95,6 +95,8 @@ def _write(path, text):
     try:
         with open(handle, "w", encoding="utf-8") as file:
             file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(part, path)
     except BaseException:
         os.unlink(part)
@@ -104,3 +106,46 @@ def _write(path, text):
 def _lock(path):
     from filelock import FileLock                # comes with torch
     return FileLock(path.with_name(".progress.lock"), timeout=10)
+
+
+# ---- the picture of it, for a notebook ----
+
+def overview():
+    """A picture of what is passed and what comes next: something that a notebook displays and keeps as HTML."""
+    from IPython.display import HTML
+    done, rows, got, of, following = load(), [], 0, 0, None
+    for stem, exercises in catalogue().items():
+        cells = []
+        for exercise, points in exercises.items():
+            passed = exercise in done
+            got, of = got + (points if passed else 0), of + points
+            following = following or (None if passed else (stem, exercise))
+            color = "#009e73;color:#fff" if passed else "#eee;color:#222"
+            style = f"display:inline-block;min-width:4.5em;margin:1px;padding:2px 6px;background:{color}"
+            cells.append(f'<span style="{style}">{"✓" if passed else "○"} {exercise}</span>')
+        mine = sum(points for exercise, points in exercises.items() if exercise in done)
+        left = 'style="text-align:left"'
+        rows.append(f'<tr><td {left}>{stem.replace("_", " ")}</td><td {left}>{"".join(cells)}</td>'
+                    f"<td>{mine} of {sum(exercises.values())}</td></tr>")
+    further = "You passed every exercise."
+    if following:
+        further = f"Next: exercise {following[1]} in {folder().name}/{following[0]}.ipynb."
+    return HTML(f'<table role="table" aria-label="{got} of {of} points">{"".join(rows)}</table>'
+                f"<p><b>{got} of {of} points.</b> {further}</p>")
+
+
+def widget():
+    """overview() with a button that reads it anew. Where widgets are dead the picture alone stands."""
+    import ipywidgets
+    from IPython.display import display
+    place, again = ipywidgets.Output(), ipywidgets.Button(description="Look again", tooltip="Read what is passed anew")
+
+    def show(_=None):
+        with place:
+            place.clear_output(wait=True)
+            display(overview())
+    again.on_click(show)
+    if os.environ.get("MMCOURSE_STATIC"):
+        return overview()
+    show()
+    return ipywidgets.VBox([place, again])

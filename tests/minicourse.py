@@ -1,6 +1,7 @@
 """A course of two tiny lessons for the tests of the command line, the desk and the grader."""
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -13,12 +14,24 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 STEMS = {1: "01_first", 11: "11_second"}
-EXERCISES = {  # id: (right answer, what its check wants, points)
-    "01.1": ("def one():\n    return 1", "one() == 1", 1),
-    "11.1": ("def double(x):\n    return 2 * x", "double(2) == 4", 2),
-    "11.2": ("def triple(x):\n    return 3 * x", "triple(2) == 6", 3),
-    "11.3": ("def half(x):\n    return x / 2", "half(2) == 1", 1),
+EXERCISES = {  # id: (right answer, its name, what its check wants of a fresh number, points)
+    "01.1": ("def one():\n    return 1", "one", lambda f, x: f() == 1, 1),
+    "11.1": ("def double(x):\n    return 2 * x", "double", lambda f, x: f(x) == 2 * x, 2),
+    "11.2": ("def triple(x):\n    return 3 * x", "triple", lambda f, x: f(x) == 3 * x, 3),
+    "11.3": ("def half(x):\n    return x / 2", "half", lambda f, x: f(x) == x / 2, 1),
 }
+
+
+def find(number):
+    """As mmcourse.checks.find, for the exercises of this course."""
+    from mmcourse.checks import Check, expect
+    *_, right, points = EXERCISES[number]
+
+    def judge(answer):
+        print("A number was measured.")
+        expect(right(answer, random.randrange(10 ** 6, 10 ** 9)), f"{number}: look at the factor")
+    judge.__module__ = __name__
+    return Check(points, judge)
 
 
 def make(folder, package=False):
@@ -48,14 +61,14 @@ def write(notebook, path):
 
 def exercises(number, answers=()):
     """The exercise notebook of a lesson, with answers ({"11.2": source}) in place of its stubs."""
-    cells = [new_code_cell("class Hint(AssertionError):\n    pass", id="first")]
-    for exercise, (right, truth, points) in EXERCISES.items():
+    cells = [new_code_cell("from mmcourse.checks import check", id="first")]
+    for exercise, (right, called, _, points) in EXERCISES.items():
         if int(exercise[:2]) == number:
             name, head = exercise.replace(".", "-"), right.splitlines()[0]
             stub = f'{head}\n    raise NotImplementedError("{exercise} is not written yet")'
             cells.append(new_code_cell(dict(answers).get(exercise, stub), id=f"answer-{name}", metadata={
                 "nbgrader": {"grade": False, "solution": True, "grade_id": f"answer-{name}"}}))
-            check = f'if not {truth}:\n    raise Hint("{exercise}: look at the factor")'
+            check = f'check("{exercise}", {called})'
             cells.append(new_code_cell(check, id=f"check-{name}", metadata={"nbgrader": {
                 "grade": True, "solution": False, "grade_id": f"check-{name}", "points": points}}))
     notebook = new_notebook(cells=cells)
@@ -65,7 +78,7 @@ def exercises(number, answers=()):
 
 def solved(number, answers=()):
     """As exercises(), with every answer right but those that are given."""
-    right = {exercise: source for exercise, (source, _, _) in EXERCISES.items()}
+    right = {exercise: source for exercise, (source, *_) in EXERCISES.items()}
     return exercises(number, right | dict(answers))
 
 

@@ -55,7 +55,7 @@ def test_ctrl_c_is_130_without_a_word(monkeypatch, capsys):
 @pytest.mark.parametrize("arguments, called, wanted", [
     (["lab"], "workspace.lab", ((None,), {"port": None, "browser": True})),
     (["lab", "11", "--port", "90", "--no-browser"], "workspace.lab", ((11,), {"port": 90, "browser": False})),
-    (["grade", "a.ipynb", "b.ipynb"], "grading.grade", ((["a.ipynb", "b.ipynb"],), {})),
+    (["grade", "a.ipynb", "b.ipynb"], "grading.grade", ((["a.ipynb", "b.ipynb"], None, None, False, None, None), {})),
     (["slides", "1", "11"], "authoring.slides.export", (([1, 11], None), {})),
     (["slides", "all", "--output", "x"], "authoring.slides.export", (("all", "x"), {})),
     (["build"], "authoring.build.build", (([],), {"check": False, "repo": None})),

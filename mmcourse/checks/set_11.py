@@ -80,15 +80,16 @@ def attention(answer):
 @exercise("11.3", points=2)
 def batch_mask(answer):
     takes(answer, "lengths", "causal")
-    lengths = torch.tensor([3, 5, 1, int(torch.randint(2, 5, ()))])
+    longest = int(torch.randint(6, 15, ()))                   # never the example of the text
+    lengths = torch.tensor([3, longest, 1, int(torch.randint(2, longest, ()))])
     for causal in (False, True):
-        want = torch.zeros(4, 1, 5, 5, dtype=torch.bool)
+        want = torch.zeros(4, 1, longest, longest, dtype=torch.bool)
         for b in range(4):
-            for t in range(5):
-                for s in range(5):
+            for t in range(longest):
+                for s in range(longest):
                     want[b, 0, t, s] = s < lengths[b] and (s <= t or not causal)
         got = answer(lengths.clone(), causal)
-        tensor(got, (4, 1, 5, 5), torch.bool, f"The mask (causal={causal})")
+        tensor(got, want.shape, torch.bool, f"The mask (causal={causal})")
         expect(not got.equal(~want), "True and False are the wrong way round: True means may look.")
         if causal:
             expect(got[1, 0].diagonal().all(), "A position may look at itself: the diagonal is True.")
