@@ -19,9 +19,10 @@ from mmcourse.recipes import lm
 def twins():
     """The shipped model, and the same weights in transformers."""
     ours = zoo.load("lm").cpu()
+    heads, shared, _ = ours.blocks[0].attention.heads
     theirs = LlamaForCausalLM(LlamaConfig(
-        vocab_size=512, hidden_size=192, intermediate_size=512, num_hidden_layers=4, num_attention_heads=6,
-        num_key_value_heads=2, tie_word_embeddings=False, bos_token_id=0, eos_token_id=None)).eval()
+        vocab_size=512, hidden_size=96, intermediate_size=256, num_hidden_layers=4, num_attention_heads=heads,
+        num_key_value_heads=shared, tie_word_embeddings=False, bos_token_id=0, eos_token_id=None)).eval()
     theirs.load_state_dict(as_llama(ours))
     return ours, theirs
 
@@ -57,7 +58,7 @@ def writing(ours, theirs, batch, tokens=100, repeats=15):
 
 
 def training(ours, theirs, repeats=9):
-    """A step of the recipe (32 x 96 tokens, AdamW): ours as it is trained, transformers as it is and in bfloat16, too."""
+    """A step of the recipe (16 x 96 tokens, AdamW): ours as it is trained, transformers as it is and in bfloat16, too."""
     tokens = lm.batch(0)
     models = {"ours": ours.train(), "transformers": theirs.train(), "transformers, bfloat16": theirs}
     optimizers = {id(model): torch.optim.AdamW(model.parameters(), lr=1e-5) for model in models.values()}

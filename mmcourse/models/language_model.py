@@ -18,17 +18,16 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
-def rotations(places, d_head, base=10_000.0):
-    """Cosines and sines (..., T, d/2) of place * base^(-2i/d) (Su et al. 2021)."""
-    speeds = base ** (-torch.arange(0, d_head, 2, device=places.device) / d_head)
+def rotations(places, speeds):
+    """Cosines and signed sines (..., T, d) of place * speed (Su et al. 2021), speeds (d/2,)."""
     angles = places[..., None] * speeds
-    return angles.cos(), angles.sin()
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
 
 
 def rotate(x, cos, sin):
     """Lesson 12's rotary, with angles made once for all layers: x (B, H, T, d)."""
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
 
 
 class SwiGLU(nn.Module):
@@ -100,17 +99,19 @@ class LanguageModel(nn.Module):
     mask (B, T, S), True = may look.
     """
 
-    def __init__(self, vocab_size, d_model=192, num_layers=4, num_heads=6, num_kv_heads=2,
-                 d_ff=512, tokenizer=None):
+    def __init__(self, vocab_size, d_model=96, num_layers=4, num_heads=6, num_kv_heads=3,
+                 d_ff=256, tokenizer=None):
         super().__init__()
         self.tokenizer = tokenizer
         self.embedding = nn.Embedding(vocab_size, d_model)
         self.blocks = nn.ModuleList(Block(d_model, num_heads, num_kv_heads, d_ff)
                                     for _ in range(num_layers))
         self.norm, self.head = RMSNorm(d_model), nn.Linear(d_model, vocab_size, bias=False)
+        steps = torch.arange(0, d_model // num_heads, 2) / (d_model // num_heads)     # 2i / d
+        self.register_buffer("speeds", 10_000.0 ** -steps, persistent=False)
         for name, weight in self.named_parameters():
             if weight.dim() == 2:           # tokens loud, so that the blocks' sums do not drown them
-                nn.init.normal_(weight, std=1.0 if name == "embedding.weight" else 0.02)
+                nn.init.normal_(weight, std=0.3 if name == "embedding.weight" else 0.02)
 
     def forward(self, tokens, real=None, cache=None):
         return self.read(self.embedding(tokens), real, cache)
@@ -119,7 +120,7 @@ class LanguageModel(nn.Module):
         """Vectors (B, T, D) in place of tokens -> logits (B, T, V)."""
         start = cache[0][0].shape[2] if cache and cache[0] else 0      # tokens read before
         mask, places = visible(start, x.shape[1], real, x.device)
-        turn = rotations(places, self.blocks[0].attention.d_head)
+        turn = rotations(places, self.speeds)
         for block, past in zip(self.blocks, cache or [None] * len(self.blocks)):
             x = block(x, turn, mask, past)
         return self.head(self.norm(x))
@@ -165,7 +166,7 @@ def next_token_loss(model, tokens, weights=None):
     """
     text = (tokens[:, :-1] == 0).cumsum(1)                     # (B, T): 1, 1, 1, 2, 2, 3, ...
     logits = model(tokens[:, :-1], text[:, :, None] == text[:, None])
-    each = F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
+    each = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none").view_as(text)
     return each.mean() if weights is None else (each * weights).sum() / weights.sum()
 
 
@@ -191,8 +192,8 @@ def draw(logits, temperature=0.0, top_k=0, top_p=1.0, random=None):
 
 
 @torch.inference_mode()
-def generate(model, prompts, steps=150, **choice):
-    """Continue prompts (lists of tokens) until token 0, or for `steps`; `choice` as in `draw`.
+def generate(model, prompts, steps=150, end=0, **choice):
+    """Continue prompts (lists of tokens) until `end`, or for `steps`; `choice` as in `draw`.
 
     Short ones are padded on the left, so that all end in one column. Returns the new tokens.
     """
@@ -204,19 +205,20 @@ def generate(model, prompts, steps=150, **choice):
     done = torch.zeros_like(real[:, 0])
     while len(written) < steps and not done.all():
         logits = model(tokens, None if even else real, cache)[:, -1]
-        tokens = draw(logits, **choice).masked_fill(done, 0)[:, None]      # only the new one
+        tokens = draw(logits, **choice).masked_fill(done, end)[:, None]    # only the new one
         real = real if even else F.pad(real, (0, 1), value=True)
         written.append(tokens)
-        done |= tokens[:, 0] == 0
+        done |= tokens[:, 0] == end
     rows = torch.cat(written, 1).tolist()
-    return [row[:row.index(0)] if 0 in row else row for row in rows]
+    return [row[:row.index(end)] if end in row else row for row in rows]
 
 
 @torch.inference_mode()
-def beam_search(model, prompt, beams=4, steps=150):
-    """The best of many continuations by mean log-probability; keeps `beams` at every step.
+def beam_search(model, prompt, beams=4, steps=150, end=0, length_penalty=1.0):
+    """The best of many continuations by log-probability / length ** length_penalty.
 
-    Rules as in transformers (length_penalty 1, early_stopping False). Returns the new tokens.
+    Keeps `beams` of them at every step, by the rules of transformers (early_stopping False).
+    Returns the new tokens, without the `end`.
     """
     tokens = torch.tensor([prompt]).to(model.norm.weight.device)
     scores, cache, going, finished = torch.zeros(1), [[] for _ in model.blocks], [[]], []
@@ -224,18 +226,19 @@ def beam_search(model, prompt, beams=4, steps=150):
         logs = model(tokens, cache=cache)[:, -1].log_softmax(-1)                    # (beams, V)
         best, place = (scores.to(logs)[:, None] + logs).flatten().topk(2 * beams)
         rows, ids = (place // logs.shape[1]).tolist(), (place % logs.shape[1]).tolist()
-        ends = [token == 0 or step == steps for token in ids]
+        ends = [token == end or step == steps for token in ids]
         texts = [[*going[row], token] for row, token in zip(rows, ids)]
-        finished += [(best[i].item() / step, texts[i]) for i in range(beams) if ends[i]]
+        worth = best / step ** length_penalty
+        finished += [(worth[i].item(), texts[i]) for i in range(beams) if ends[i]]
         finished = sorted(finished, key=lambda pair: -pair[0])[:beams]
         kept = [i for i in range(2 * beams) if not ends[i]][:beams]
-        if not kept or len(finished) == beams and best[kept[0]] / step <= finished[-1][0]:
+        if not kept or len(finished) == beams and worth[kept[0]] <= finished[-1][0]:
             break
         going, scores = [texts[i] for i in kept], best[kept]
         tokens = place[kept][:, None] % logs.shape[1]
         for past in cache:
             past[:] = [part[[rows[i] for i in kept]] for part in past]
-    return [token for token in finished[0][1] if token]
+    return [token for token in finished[0][1] if token != end]
 
 
 def as_llama(model):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load as read_tensors, save_file
 
 import mmcourse
 from mmcourse import UsageError, training
@@ -59,18 +59,68 @@ def manifest():
     return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
 
-def train(name, steps=None):
-    """Train a model by its recipe, judge it, and ship it: data/weights/NAME.safetensors and its line in the manifest."""
+def load_weights(name):
+    """The tensors of a shipped model, {name: tensor}. Raises UsageError if the file is missing or not the shipped one."""
+    entry = manifest().get(name)
+    if entry is None:
+        raise UsageError(f"There is no model {name!r}: choose one of {', '.join(sorted(manifest())) or 'none yet'}.")
+    path = weights() / entry["file"]
+    content = path.read_bytes() if path.exists() else b""
+    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        raise UsageError(f"{path.name} is missing or not the file that was shipped: run `git checkout data/weights`, or "
+                         f"train it anew with `mmcourse train {name}`.")
+    return read_tensors(content)
+
+
+def train(name, steps=None, until=None):
+    """Train a model by its recipe, judge it, and ship it: data/weights/NAME.safetensors and its line in the manifest.
+
+    With a score `until`, only print how the held-out score grows over the seconds until it is reached, and ship nothing.
+    """
     recipe, start = find(name), time.perf_counter()
     torch.manual_seed(0)
     model = recipe.model()
     steps = steps or recipe.steps[mmcourse.budget()]
+    if until is not None:
+        return curve(recipe, model, steps, until)
     checkpoint = mmcourse.root() / "runs" / f"{name}.safetensors"
     losses = training.fit(model, recipe.batch, recipe.loss, steps, checkpoint=checkpoint, **recipe.options)
     seconds = round(time.perf_counter() - start)
     scores = {key: round(value, 4) for key, value in recipe.evaluate(model).items()}
     print(f"{name}: {steps} steps, loss {losses[-1]:.4f}, held-out scores {scores}")
     ship(name, model, {"scores": scores, "steps": steps, "seconds": seconds, "device": str(mmcourse.device())})
+
+
+class Reached(Exception):
+    """The score that was waited for is there."""
+
+
+def curve(recipe, model, steps, until, every=100):
+    """Train without a checkpoint, printing the first of the recipe's held-out scores every `every` steps until it is at
+    least `until`. Returns [(seconds without those of judging, processor seconds, score), ...]."""
+    points, step, start = [], 0, (time.perf_counter(), time.process_time())
+
+    def loss(model, data):
+        nonlocal step, start
+        if step and step % every == 0:
+            now = (time.perf_counter(), time.process_time())
+            name, score = next(iter(recipe.evaluate(model).items()))
+            model.train()
+            points.append((now[0] - start[0], now[1] - start[1], score))
+            print("step {}: {:.0f} s ({:.0f} s of processor time), {} {:.4f}".format(step, *points[-1][:2], name, score),
+                  flush=True)
+            if score >= until:
+                raise Reached
+            start = (start[0] + time.perf_counter() - now[0], start[1] + time.process_time() - now[1])
+        step += 1
+        return recipe.loss(model, data)
+
+    try:
+        training.fit(model, recipe.batch, loss, steps, **recipe.options)
+        print(f"After {steps} steps the score is still below {until}: --steps gives it more.")
+    except Reached:
+        print(f"{until} is reached.")
+    return points
 
 
 def ship(name, model, facts):
