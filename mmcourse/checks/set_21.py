@@ -1,0 +1,188 @@
+"""Checks of lesson 21, contrastive alignment. Truth: hand numbers, loops, torch's own losses, the world's own scenes."""
+
+import math
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+
+from mmcourse import world, zoo
+from mmcourse.checks import close, exercise, expect, numbers, same, takes, tensor
+from mmcourse.models.vit import KINDS
+
+
+def _near(got, want):
+    return abs(got - want) <= 0.01 * abs(want)
+
+
+@exercise("21.1", points=2)
+def predictions(answer):
+    got = numbers(answer, "blind", "alone", "twins", "scale", "pairs", "bag")
+    expect(not _near(got["blind"], 8), '"blind": 8 is the logarithm to base 2; losses here use the natural one.')
+    expect(_near(got["blind"], math.log(256)), '"blind": who knows nothing gives each of 256 the same share.')
+    expect(not abs(got["alone"]) < 0.01, '"alone": cosines end at 1 and -1, so the softmax of the two cannot reach 1.')
+    expect(not _near(got["alone"], math.log(1 + math.exp(-1))),
+           '"alone": this is the loss with cosines 1 and 0. The other sentence can be farther away than that.')
+    expect(_near(got["alone"], math.log(1 + math.exp(-2))), '"alone": scores 1 and -1; write -ln of the softmax of the 1.')
+    expect(not abs(got["twins"]) < 0.01, '"twins": two columns hold the same sentence, so nobody can say which one is mine.')
+    expect(not _near(got["twins"], math.log(4)), '"twins": ln 4 would be a guess among four. How many sentences fit a picture?')
+    expect(_near(got["twins"], math.log(2)), '"twins": two of the eight fit, and each gets half.')
+    expect(not _near(got["scale"], 3), '"scale": the parameter is the logarithm of the scale.')
+    expect(_near(got["scale"], math.exp(3)), '"scale": e to the power of the parameter.')
+    expect(got["pairs"] != 32, '"pairs": 32 are the questions whose answer is yes. The others are asked, too.')
+    expect(got["pairs"] == 1024, '"pairs": each picture with each sentence.')
+    expect(not got["bag"], '"bag": both sentences hold the same words, and a bag knows nothing but the words in it.')
+
+
+@exercise("21.2", points=3)
+def lowest_loss(answer):
+    takes(answer, "fits")
+    size = int(torch.randint(6, 12, ()))
+    fits = (torch.rand(size, size) < 0.25) | torch.eye(size, dtype=torch.bool)
+    fits[:, 0] = True                                        # one sentence that is true of all: rows and columns differ
+    rows = [math.log(sum(row)) for row in fits.int().tolist()]
+    columns = [math.log(sum(column)) for column in fits.T.int().tolist()]
+    mean = [sum(values) / size for values in (rows, columns)]
+    got = answer(fits.clone())
+    tensor(got, (), torch.float32)
+    expect(not same(got, torch.tensor(math.log(size))), "This is the loss of a blind guess: the false pairs are still in it.")
+    expect(not same(got, torch.tensor(0.0)), "A floor of 0 holds only where no sentence is true of two pictures.")
+    for one, name in zip(mean, ("rows", "columns")):
+        expect(not same(got, torch.tensor(one)), f"Only the {name} are counted: InfoNCE asks both ways.")
+    expect(not same(got, torch.tensor(sum(mean))), "The two means are added: the loss is their mean, half of it.")
+    count = fits.float().sum().item() / size
+    expect(not same(got, torch.tensor(math.log(count))), "The mean of the counts was taken before the logarithm: each row "
+                                                         "has a loss of its own, and the mean is over losses.")
+    others = [sum(math.log(max(n - 1, 1)) for n in part.sum(-1).tolist()) / size for part in (fits, fits.T)]
+    expect(not same(got, torch.tensor(sum(others) / 2)), "The own sentence is not counted: it is one of those that fit.")
+    close(got, torch.tensor(sum(mean) / 2), "This is not the lowest loss of the batch.")
+
+
+@exercise("21.3", points=3)
+def ensemble(answer):
+    takes(answer, "pictures", "prompts")
+    classes, ways, width, count = 5, 4, 6, 400
+    middle = torch.randn(classes, 1, width)
+    spread = torch.linspace(0.3, 2.5, classes).view(-1, 1, 1)                    # some classes' prompts disagree more
+    prompts = (middle + spread * torch.randn(classes, ways, width)) * torch.rand(classes, ways, 1).add(0.05) * 8
+    pictures = torch.randn(count, width) * torch.rand(count, 1).add(0.1)
+
+    def best(vectors, scores=None):
+        return torch.stack([torch.stack([picture @ vector for vector in vectors]).argmax() for picture in pictures])
+
+    def unit(vector):
+        return vector / vector.square().sum(-1, keepdim=True).sqrt()
+    want = best([unit(unit(prompts[k]).sum(0)) for k in range(classes)])
+    got = answer(pictures.clone(), prompts.clone())
+    tensor(got, (count,), torch.int64, "The classes")
+    expect(not same(got, best([unit(prompts[k]).sum(0) for k in range(classes)])),
+           "The means are not brought to length 1: classes whose prompts agree are longer, and win too often.")
+    expect(not same(got, best([unit(prompts[k].sum(0)) for k in range(classes)])),
+           "The prompts are not brought to length 1 before the mean: a long one has the larger say.")
+    expect(not same(got, best([prompts[k].sum(0) for k in range(classes)])),
+           "No vector was brought to length 1: long vectors win, whatever their direction.")
+    expect(not same(got, best([unit(prompts[k, 0]) for k in range(classes)])), "Only the first prompt of each class is used.")
+    single = best([unit(vector) for vector in prompts.flatten(0, 1)])
+    expect(not same(got, single), "These are numbers of prompts, not of classes.")
+    expect(not same(got, single // ways), "This is the class of the nearest single prompt: take the mean of a class first.")
+    expect((got == want).float().mean() > 0.995, "The classes are not those with the largest cosine.")
+
+
+def _recall_task():
+    """Scores, truth and k; the right recall; and what mistakes would give, with the hint of each: all different."""
+    rows, columns, k = 40, 12, int(torch.randint(3, 5, ()))
+    scores = torch.randn(rows, columns)
+    right = torch.rand(rows, columns) < 0.15
+    right[torch.arange(rows), torch.randint(columns, (rows,))] = True
+
+    def count(kept, least=1, flip=1):
+        hits = 0
+        for row, truth in zip((scores * flip).tolist(), right.tolist()):
+            top = sorted(range(columns), key=lambda j: -row[j])[:kept]
+            hits += sum(truth[j] for j in top) >= (sum(truth) if least == "all" else least)
+        return hits / rows
+    share = right.gather(1, scores.topk(k, 1).indices).double()
+    by_column = torch.stack([right[scores[:, j].topk(k).indices, j].any() for j in range(columns)])
+    hints = {count(1): "Only the best answer of each row is looked at: k asks for more.",
+             count(k, flip=-1): "These are the k smallest scores: the largest are the best.",
+             count(k, "all"): "A row counts as soon as one right answer is there: not all of them have to be.",
+             count(k + 1): "One answer too many is looked at: k of them.",
+             count(k - 1): "One answer too few is looked at: k of them.",
+             share.mean().item(): "This is the share of the k that are right (precision at k): ask of each row whether there is any.",
+             (share.sum(1) / right.sum(1)).mean().item(): "This is the share of a row's right answers that were found: here a "
+                                                          "row counts fully as soon as one is there.",
+             by_column.double().mean().item(): "The columns were searched: queries stand in rows."}
+    values = sorted([count(k), *hints])
+    if len(hints) < 8 or min(b - a for a, b in zip(values, values[1:])) < 1e-5:        # two mistakes look alike: draw anew
+        return _recall_task()
+    return scores, right, k, count(k), hints
+
+
+@exercise("21.4", points=3)
+def recall_at(answer):
+    takes(answer, "scores", "right", "k")
+    scores, right, k, want, hints = _recall_task()
+    got = answer(scores.clone(), right.clone(), k)
+    expect(isinstance(got, float), f"Return a Python number such as 0.25, and not {type(got).__name__}: `.item()` makes one.")
+    expect(not 1 < got, "A share is at most 1: a row counts once, however many right answers it has among its best.")
+    for value, hint in hints.items():
+        expect(abs(got - value) > 1e-6, hint)
+    expect(abs(got - want) < 1e-6, f"The share is {want:.4f}, and yours is {got:.4f}.")
+    expect(answer(scores, right, scores.shape[1]) == 1.0, "With k = M every answer is looked at, so the recall is 1.")
+
+
+@exercise("21.5", points=4)
+def clip_loss(answer):
+    takes(answer, "pictures", "texts", "log_scale")
+    size, width = int(torch.randint(5, 9, ())), int(torch.randint(4, 7, ()))
+    pictures, texts = torch.randn(size, width) * 3, torch.randn(size, width) * 3
+    log_scale = torch.tensor(2.0) + torch.rand(())
+    cosines = F.cosine_similarity(pictures[:, None], texts[None], dim=-1)
+    own = torch.arange(size)
+
+    def both(scores, ways=(0, 1)):
+        return sum(F.cross_entropy(scores.T if way else scores, own) for way in ways) / len(ways)
+    got = answer(pictures.clone(), texts.clone(), log_scale.clone())
+    tensor(got, (), torch.float32, "The loss")
+    scale = log_scale.exp()
+    for value, hint in (
+            (both(log_scale * cosines, (0,)), "Both bugs are still in: no exp, and only the rows are asked."),
+            (both(log_scale * cosines), "exp is missing: the parameter is the logarithm of the scale."),
+            (both(scale * cosines, (0,)), "Only the pictures ask: each sentence has to find its picture, too."),
+            (both(scale * cosines, (1,)), "Only the sentences ask: each picture has to find its sentence, too."),
+            (2 * both(scale * cosines), "The two ways are added: take their mean, so that a blind guess costs ln B."),
+            (both(cosines / scale), "The cosines are divided by the scale: the temperature is 1 / scale, so multiply."),
+            (both(cosines), "The scale is not used."),
+            (both(scale * pictures @ texts.T), "The vectors are not brought to length 1: only directions may count.")):
+        expect(not same(got, value, 1e-4), hint)
+    for dims in ((0, 0), (0, 1), (1, 0)):
+        wrong = F.normalize(pictures, dim=dims[0]) @ F.normalize(texts, dim=dims[1]).T
+        expect(not same(got, both(scale * wrong), 1e-4), "The length was taken along the batch: each row is a vector.")
+    close(got, both(scale * cosines), "This is not the loss of CLIP.", 1e-4)
+    log_scale.requires_grad_()
+    answer(pictures, texts, log_scale).backward()
+    expect(log_scale.grad is not None and log_scale.grad.abs() > 0, "No gradient reaches log_scale: do not turn it into a "
+                                                                    "Python number on the way.")
+
+
+@lru_cache(maxsize=1)
+def _model():
+    return zoo.load("clip").cpu()
+
+
+@exercise("21.6", points=4)
+def name_all(answer):
+    takes(answer, "looks")
+    start = 2 ** 33 + int(torch.randint(10 ** 9, ()))
+    scenes = [world.sample(seed) for seed in range(start, start + 300)]
+    there = [{(thing.color, thing.shape) for thing in scene} for scene in scenes]
+    truth = torch.tensor([[kind in seen for kind in KINDS] for seen in there])
+    got = answer(_model().look_at([scene.image() for scene in scenes]))
+    tensor(got, truth.shape, torch.bool, "The answers")
+    expect(got.any(), "Nothing is said to be there: every picture shows one thing at least.")
+    expect(not got.all(), "Everything is said to be there: cut at a higher cosine.")
+    expect(not (got.sum(1) == got[0].sum()).all(), "Every picture gets the same number of kinds: they show one to five.")
+    score = (got == truth).all(1).float().mean().item()
+    print(f"All 24 answers are right for {score:.1%} of 300 new pictures (target: 70%).")
+    expect(score > 0.02, "Hardly any picture is right: is the cut too low, or do the columns not follow KINDS?")
+    expect(score >= 0.7, "Near, but the cut is not where the two histograms part: choose it on examples.")
