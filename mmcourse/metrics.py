@@ -306,3 +306,26 @@ def truthfulness(scenes, said):
         except ValueError:
             rows.append((False, False, 0.0, True))
     return {name: sum(column) / len(rows) for name, column in zip(("true", "hallucinating", "f1", "unread"), zip(*rows))}
+
+
+def judged_pairs(count, first=0):
+    """To judge a metric of captions: (true caption, false caption, references) of each scene, one new true one, one false
+    one, and five true ones of which the first names every thing. `count` scenes from seed `first` on."""
+    found, spec = [], world.Spec(objects=(2, 5))
+    for seed in range(first, first + count):
+        scene = world.sample(seed, spec)
+        told = scene.captions(12, seed)
+        references = [scene.caption(seed, "full"), *told[:4]]
+        new = [caption for caption in told[4:] if caption not in references]
+        if new:
+            found.append((new[0], world.negatives(scene, 1, seed, spec)[0].text, references))
+    return found
+
+
+def share_right(metric, pairs):
+    """How often metric(caption, references) scores the true caption of `judged_pairs` higher, ties counting half."""
+    marks = []
+    for true, false, references in pairs:
+        high, low = (float(metric(caption, list(references))) for caption in (true, false))
+        marks.append((high > low) + 0.5 * (high == low))
+    return sum(marks) / len(marks)

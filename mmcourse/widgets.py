@@ -15,15 +15,16 @@ def interactive():
 def explorer(draw, **controls):
     """Show `draw(**values)` -> (figure, alt text) with one control for each value.
 
-    A control is a list of words (a menu) or (lowest, highest, step) of whole or broken numbers (a slider); it starts at
-    the default of `draw`'s argument. Without a person in front of it, the first picture is shown, and every control is
-    tried at both ends, so that a figure which breaks there is found when the lesson is built.
+    A control is a list of words (a menu), (lowest, highest, step) of whole or broken numbers (a slider) or a text (a line
+    to type in); it starts at the default of `draw`'s argument. Without a person in front of it, the first picture is shown,
+    and every control is tried at both ends, or with its text, so that a figure which breaks there is found when the lesson
+    is built.
     """
     start = {name: value.default for name, value in inspect.signature(draw).parameters.items()}
     if not interactive():
         show.figure(*draw(**start))
         for name, choice in controls.items():
-            for end in (choice[0], choice[-1] if isinstance(choice, list) else choice[1]):
+            for end in [choice] if isinstance(choice, str) else (choice[0], choice[-1 if isinstance(choice, list) else 1]):
                 show.html(*draw(**{**start, name: end}))
         return
     import ipywidgets
@@ -46,6 +47,8 @@ def _control(ipywidgets, name, choice, value):
     wide = {"style": {"description_width": "7em"}, "layout": ipywidgets.Layout(width="28em")}
     if isinstance(choice, list):
         return ipywidgets.Dropdown(options=choice, value=value, description=name, **wide)
+    if isinstance(choice, str):
+        return ipywidgets.Text(value=value, description=name, continuous_update=False, **wide)
     low, high, step = choice
     kind = ipywidgets.IntSlider if isinstance(value, int) else ipywidgets.FloatSlider
     return kind(value=value, min=low, max=high, step=step, description=name, **wide)

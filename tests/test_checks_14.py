@@ -1,10 +1,8 @@
 """The checks of lesson 14 against right and wrong answers: every mistake meets the hint that names it."""
 
-import pytest
+import prove
 import torch
 import torch.nn.functional as F
-
-from mmcourse.checks import Hint, check
 
 RIGHT = {"numbers": 768, "patches": 196, "tokens": 197, "pairs": 16, "llava": 576, "bag": False}
 
@@ -138,15 +136,4 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("exercise, answer", [(number, f) for number, answers in CORRECT.items() for f in answers])
-def test_right_answers_written_otherwise_pass(exercise, answer, capsys):
-    for _ in range(5):
-        check(exercise, answer)
-    assert "passed" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("exercise, words, answer", WRONG, ids=[f"{number} {words}" for number, words, _ in WRONG])
-def test_every_mistake_meets_its_hint(exercise, words, answer):
-    for _ in range(5):
-        with pytest.raises(Hint, match=words.replace("(", r"\(").replace(")", r"\)")):
-            check(exercise, answer)
+test_right_answers_written_otherwise_pass, test_every_mistake_meets_its_hint = prove.tests_of(CORRECT, WRONG)

@@ -19,7 +19,7 @@ from mmcourse.authoring.build import build
 ROOT = mmcourse.root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 README = (ROOT / "README.md").read_text()
-FLOORS = [("mmcourse",), ("world", "progress"), ("models", "training", "metrics", "batches"), ("recipes",), ("zoo",),
+FLOORS = [("mmcourse",), ("world", "progress"), ("models", "training", "metrics", "batches"), ("recipes",), ("zoo", "ladder"),
           ("show", "widgets", "editor"), ("checks",), ("workspace", "grading", "authoring"), ("cli",)]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 MODULES = sorted((ROOT / "mmcourse").rglob("*.py"))

@@ -22,9 +22,9 @@ def test_reader_and_teller_agree():
 
 
 def test_probability_by_hand():
-    assert corpus.log_prob("7 + 12 = 19.") == pytest.approx(math.log(0.2 / 3 / 21 / 2 / 21))
-    assert corpus.log_prob("7 - 2 = 5.") == pytest.approx(math.log(0.2 / 3 / 21 / 2 / 8))
-    assert sum(math.exp(corpus.log_prob(f"{a} {sign} {b} = {c}.")) for a in range(21) for b in range(21)
+    assert corpus.log_prob("7 + 12 = 19.") == pytest.approx(math.log(0.2 / 3 / 13 / 2 / 13))
+    assert corpus.log_prob("7 - 2 = 5.") == pytest.approx(math.log(0.2 / 3 / 13 / 2 / 8))
+    assert sum(math.exp(corpus.log_prob(f"{a} {sign} {b} = {c}.")) for a in range(13) for b in range(13)
                for sign, c in (("+", a + b), ("-", a - b))) == pytest.approx(0.2 / 3)
 
 
@@ -32,7 +32,7 @@ def test_probability_by_hand():
     "", "7 + 12 = 20.", "7 + 12 = 19", "3 - 5 = -2.", "a red star", "a red stars.", "the picture shows.", "Hello.",
     f"{PICTURE} what color is the star? the star is blue.", f"{PICTURE} what color is the star? red.",
     f"{PICTURE} how many stars are there? there are two stars.", f"{PICTURE} what color is the thing? the thing is red.",
-    f"{PICTURE} is there a red circle? yes, there is a red circle.", PICTURE[:-1],
+    f"{PICTURE} is there a green thing? yes, there is a green thing.", PICTURE[:-1],
     f"{PICTURE} what shape is the large thing? the large thing is a star.",
     "once there was a small red star called ada. ada was hungry. ada went up and found an apple. ada ate the apple. "
     "the red circle was not hungry any more.", corpus.tell(3).text + " "])
@@ -41,8 +41,8 @@ def test_what_is_not_in_the_grammar_has_no_chance(text):
 
 
 def test_the_right_answers_have_a_chance():
-    for answer in ("what color is the star? the star is red.", "is there a red circle? no, there is no red circle.",
-                   "how many small stars are there? there is one small star."):
+    for answer in ("what color is the star? the star is red.", "is there a green thing? no, there is no green thing.",
+                   "how many red things are there? there is one red thing."):
         assert corpus.log_prob(f"{PICTURE} {answer}") > -30
 
 

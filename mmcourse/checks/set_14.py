@@ -186,14 +186,14 @@ def _things(encoder, seeds):
 def learn_shapes(answer):
     takes(answer, "tokens", "labels", "new")
     encoder, start = zoo.load("vision").cpu(), int(torch.randint(10 ** 9, ()))
-    tokens, labels = (part[:200] for part in _things(encoder, range(start, start + 100)))
+    tokens, labels = (part[:180] for part in _things(encoder, range(start, start + 100)))
     new, truth = _things(encoder, range(2 ** 33, 2 ** 33 + 400))
     got = answer(tokens.clone(), labels.clone(), new.clone())
     tensor(got, truth.shape, torch.int64, "The guesses")
     score = (got == truth).float().mean().item()
-    print(f"{score:.1%} of {len(truth):,} new things are named rightly (target: 80%; chance: 25%).")
+    print(f"{score:.1%} of {len(truth):,} new things are named rightly (target: 77%; chance: 25%).")
     expect(score > 0.35, "This is hardly better than chance: do guess and token belong together, and are the labels used?")
-    expect(score > 0.69, "Distances between raw tokens count all 128 directions alike, and most of them hold place, color and "
+    expect(score > 0.65, "Distances between raw tokens count all 128 directions alike, and most of them hold place, color and "
                          "size. Fit a linear map: it chooses its directions.")
-    expect(score >= 0.8, "The map fits the 200 examples and also their chance: 129 unknowns for each shape. Keep its weights "
+    expect(score >= 0.77, "The map fits the 180 examples and also their chance: 129 unknowns for each shape. Keep its weights "
                          "small (ridge, weight decay).")

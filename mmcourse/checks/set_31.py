@@ -1,0 +1,202 @@
+"""Checks of lesson 31, visual question answering. Truth: hand numbers, loops, torch's own gradients and attention."""
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mmcourse import batches, world, zoo
+from mmcourse.checks import close, exercise, expect, numbers, same, takes, tensor
+
+
+@exercise("31.1", points=2)
+def predictions(answer):
+    got = numbers(answer, "first_loss", "blind", "biased", "pairs", "soft", "order")
+    expect(abs(got["first_loss"] - 1.48) > 0.006, '"first_loss": this is the logarithm to base 10. Cross-entropy takes the '
+                                                  "natural one.")
+    expect(abs(got["first_loss"] - 3.40) < 0.006, '"first_loss": the right answer has the chance 1/30; the loss is -ln of it.')
+    expect(got["blind"] != 300, '"blind": that would be two answers. Here are six colors, each as common as the others.')
+    expect(got["blind"] == 100, '"blind": each of six colors is right for one question in six, whichever is guessed.')
+    expect(abs(got["biased"] - 0.25) > 0.006, '"biased": 1/4 is the balanced world. Here the favorite is kept five times as '
+                                              "often as each other shape.")
+    expect(abs(got["biased"] - 0.8) > 0.006, '"biased": 1 - 0.2 is no share. Three other shapes are kept with chance 0.2 each.')
+    expect(abs(got["biased"] - 0.625) < 0.0051, '"biased": 1 for the favorite and 3 · 0.2 for the rest: which share is the 1?')
+    expect(got["pairs"] not in (0.5, 1 / 4, 1 / 36), '"pairs": it gives the same answer to both pictures, and the two answers '
+                                                     "differ. Can both be right?")
+    expect(got["pairs"] == 0, '"pairs": one question, two different answers, and a model that sees no picture.')
+    expect(abs(got["soft"] - 2 / 3) > 0.02, '"soft": the person whose answer is compared is left out first. For those two '
+                                            "people only one other agrees.")
+    expect(abs(got["soft"] - 0.6) < 1e-6, '"soft": two of ten times one other agrees (1/3), eight times two do (2/3).')
+    expect(not got["order"], '"order": both questions have the same words, and a mean does not know their order.')
+
+
+@exercise("31.2", points=3)
+def soft_targets(answer):
+    takes(answer, "people", "answers")
+    choices = ("red", "pink", "yes", "2")
+    counts = [[0, 1, 9, 0], [2, 8, 0, 0], [3, 4, 0, 2], [0, 0, 10, 0], [1, 1, 1, 2], [2, 0, 0, 1]]
+    people = []
+    for row in counts:
+        said = [word for word, count in zip(choices, row) for _ in range(count)]
+        said += ["blue"] * (10 - len(said) if row != counts[-1] else 1)
+        people.append([said[i] for i in torch.randperm(len(said)).tolist()])
+    want = torch.tensor([[sum(min(sum(other == word for j, other in enumerate(said) if j != i) / 3, 1)
+                              for i in range(len(said))) / len(said) for word in choices] for said in people])
+    got = answer([list(said) for said in people], choices)
+    tensor(got, want.shape, torch.float32)
+    number = torch.tensor(counts).float()
+    total = torch.tensor([float(len(said)) for said in people])[:, None]
+    expect(not same(got, number / total), "These are shares of the people. The score is a third for each who agrees, one at most.")
+    expect(not same(got, (number / 3).clamp(max=1)), "min(count / 3, 1) of all people: leave each person out once, and take the "
+                                                     "mean.")
+    expect(not same(got, (number / 3 * (total - 1) / total)), "The score of one comparison is 1 at most: the `min` is missing.")
+    expect(not same(got, (number == number.max(1, keepdim=True).values).float()),
+           "Only the commonest answer has a score: soft targets give each answer what it would earn.")
+    expect(not same(got, (0.3 * number).clamp(max=1)), "0, 0.3, 0.6, 0.9, 1 holds for ten people. One row has fewer: write the "
+                                                       "mean itself.")
+    expect(not same(got, ((number - 1) / 3).clamp(0, 1)), "Only those who gave the answer were left out: everybody is left out "
+                                                          "once, and for the others all `count` agree.")
+    close(got, want, "These are not the official scores.")
+
+
+def _head(cells, width, answers):
+    return nn.Sequential(nn.Flatten(), nn.Linear(cells * width, 16), nn.Tanh(), nn.Linear(16, answers))
+
+
+@exercise("31.3", points=4)
+def grad_cam(answer):
+    takes(answer, "tokens", "head")
+    cells, width, answers = 6, 5, 4
+    head, tokens = _head(cells, width, answers), torch.randn(3, cells, width) * 2
+    with torch.enable_grad():
+        leaf = tokens.clone().requires_grad_()
+        logits = head(leaf)
+        (gradient,) = torch.autograd.grad(logits.amax(1).sum(), leaf, retain_graph=True)
+        (every,) = torch.autograd.grad(logits.sum(), leaf, retain_graph=True)
+        (chance,) = torch.autograd.grad(logits.softmax(1).amax(1).sum(), leaf)
+    matters = gradient.mean(1, keepdim=True)
+    plain = (matters * tokens).sum(-1)
+    got = answer(tokens.clone(), head)
+    expect(not isinstance(got, torch.Tensor) or not got.requires_grad, "The map still carries a gradient: detach it.")
+    tensor(got, (3, cells), torch.float32, "The map")
+    expect(not same(got, plain), "Negative values are left: what speaks against the answer is set to zero.")
+    expect(not same(got, plain.abs()), "Negative values were turned around by abs: they speak against the answer, so they "
+                                       "become zero.")
+    expect(not same(got, (gradient * tokens).sum(-1).clamp(min=0)),
+           "Each cell was weighted by its own gradient. Grad-CAM takes the mean of the gradient over the cells first.")
+    expect(not same(got, (every.mean(1, keepdim=True) * tokens).sum(-1).clamp(min=0)),
+           "The gradient is that of all logits together: take the highest of each picture.")
+    expect(not same(got, (chance.mean(1, keepdim=True) * tokens).sum(-1).clamp(min=0)),
+           "The gradient is that of the chance after the softmax: take the logit itself.")
+    expect(not same(got, (gradient.mean(2, keepdim=True) * tokens).sum(-1).clamp(min=0)),
+           "The gradient was averaged over the features. Average it over the cells (dim=1).")
+    expect(not same(got, gradient.norm(dim=-1)), "This is the size of the gradient alone: weight the features by it.")
+    expect(not same(got / got.sum(1, keepdim=True).clamp(min=1e-9), got) or same(plain.clamp(min=0), got),
+           "The maps were made to sum to one: leave them as they are.")
+    close(got, plain.clamp(min=0), "The map is not Grad-CAM's.", 1e-4)
+
+
+@exercise("31.4", points=3)
+def vqa_loss(answer):
+    takes(answer, "logits", "answers")
+    logits, answers = torch.randn(3, 4, 30) * 3, torch.randint(1, 30, (3, 4))
+    answers[0, 2:], answers[2, 1:] = -1, -1
+    rows = [(logits[b, q], int(answers[b, q])) for b in range(3) for q in range(4) if answers[b, q] >= 0]
+    losses = torch.stack([row.exp().sum().log() - row[right] for row, right in rows])
+    want = losses.mean()
+    got = answer(logits.clone(), answers.clone())
+    expect(isinstance(got, torch.Tensor) and got.ndim == 0,
+           "The loss is one number, a tensor without axes: the mean over the real questions.")
+    tensor(got, (), torch.float32, "The loss")
+    kept = answers >= 0
+    chances = logits.softmax(-1)
+    twice, clamped = F.cross_entropy(chances[kept], answers[kept]), answers.clamp(min=0).flatten()
+    expect(not same(got, F.cross_entropy(chances.flatten(0, 1), clamped)),
+           "There are still two softmaxes: F.cross_entropy takes logits and has one inside.")
+    expect(not same(got, twice), "Empty places are left out now, but there are still two softmaxes: give F.cross_entropy the "
+                                 "logits.")
+    expect(not same(got, F.cross_entropy(logits.flatten(0, 1), clamped)),
+           "The softmax is right now, but an empty place still counts: clamp makes the first answer of -1.")
+    expect(not same(got, losses.sum()), "This is the sum over the questions: take the mean.")
+    expect(not same(got, losses.sum() / answers.numel()), "The sum is over the real questions, and it was divided by all "
+                                                          "places, the empty ones included.")
+    rowwise = torch.stack([F.cross_entropy(row, right, ignore_index=-1) for row, right in zip(logits, answers)]).mean()
+    expect(not same(got, rowwise), "This is the mean of each picture's mean: every real question should count alike.")
+    expect(not same(got, -want), "The sign is turned around: a loss is never negative.")
+    over = logits.log_softmax(1)[kept].gather(-1, answers[kept][:, None])
+    expect(not same(got, -over.mean()), "The softmax goes over the questions of a picture. It goes over the answers, the last "
+                                        "axis.")
+    expect(not same(got, -chances[kept].gather(-1, answers[kept][:, None]).mean()),
+           "This is minus the chance of the right answer: its logarithm is missing.")
+    close(got, want, "This is not the mean cross-entropy of the real questions.", 1e-4)
+
+
+@exercise("31.5", points=4)
+def look(answer):
+    takes(answer, "words", "mask", "cells")
+    words, cells = torch.randn(2, 3, 5, 6), torch.randn(2, 7, 6) * 2
+    lengths = torch.tensor([[3, 4, 5], [2, 1, 0]])
+    mask = torch.arange(5) < lengths[..., None]
+    mean = torch.stack([torch.stack([words[b, q, :n].mean(0) if n else torch.zeros(6) for q, n in enumerate(row)])
+                        for b, row in enumerate(lengths.tolist())])
+    blind, total = words.mean(2), (words * mask[..., None]).sum(2)
+    got = answer(words.clone(), mask.clone(), cells.clone())
+    expect(not isinstance(got, torch.Tensor) or not got.isnan().any(),
+           "There is NaN: one question has no word at all, so its mean is 0 divided by 0. Its vector should be 0.")
+    tensor(got, (2, 3, 6), torch.float32)
+
+    def see(question, key, value=None, scale=6 ** 0.5, dim=-1):
+        return question + (question @ key.transpose(1, 2) / scale).softmax(dim) @ (key if value is None else value)
+    for question, said in ((mean, "The words are right now, but "), (blind, "")):
+        expect(not same(got, see(question, question)), said + "the question looks at the questions: the picture plays no part. "
+                                                              "Its cells are keys and values.")
+    expect(not same(got, see(blind, cells)), "The picture is seen now, but padding still counts as words.")
+    short = (words * mask[..., None]).mean(2)
+    expect(not same(got, see(short, cells)), "Padding is zero now, but the sum is divided by all places: divide by the number "
+                                             "of real words.")
+    expect(not same(got, see(total, cells)), "This is the sum of the real words: divide it by how many there are.")
+    expect(not same(got, see(mean, cells, scale=1)), "The scores are not divided by the square root of D.")
+    expect(not same(got, see(mean, cells, scale=6)), "The scores are divided by D: its square root is asked for.")
+    expect(not same(got, see(mean, cells) - mean), "What the question sees is to be added to its vector: the sum is missing.")
+    expect(not same(got, see(mean, cells, dim=1)), "The softmax goes over the questions: every question shares its weight out "
+                                                   "over the cells, the last axis.")
+    expect(not same(got, see(mean, cells) - mean + blind), "The query is the mean of the real words, and what is added to is "
+                                                           "not: padding counts there still.")
+    close(got, see(mean, cells), "The result is not what the question saw.", 1e-4)
+
+
+def _noisy(first, count):
+    """What the encoder reports of noisy pictures (M, 64, 16), eight questions about each, and the right answers."""
+    spec, scenes, asked = replace(world.SPECS["standard"], noise=40.0), [], []
+    for seed in range(first, first + count):
+        scene = world.sample(seed, spec)
+        try:
+            asked.append(world.questions(scene, 8, seed))
+            scenes.append(scene)
+        except world.NothingToAsk:
+            pass
+    encoder = zoo.load("vision").cpu()
+    with torch.no_grad():
+        report = torch.cat([encoder.cell(encoder(part)) for part in batches.pictures(scenes).split(20)])
+    return report, [[q.text for q in some] for some in asked], [[q.answer for q in some] for some in asked]
+
+
+@exercise("31.6", points=4)
+def read_and_reason(answer):
+    takes(answer, "report", "questions")
+    report, questions, right = _noisy(2 ** 33 + int(torch.randint(10 ** 6, ())), 200)
+    got = answer(report.clone(), [list(some) for some in questions])
+    expect(isinstance(got, (list, tuple)) and [len(row) for row in got] == [8] * len(right),
+           f"Return a list of {len(right)} lists, each with an answer to each of the eight questions.")
+    expect(all(isinstance(word, str) for row in got for word in row), "Every answer is a string, as world.answer gives it: "
+                                                                      'a color, a shape, a size, a number like "2", yes or no.')
+    hits = torch.tensor([[a == b for a, b in zip(*rows)] for rows in zip(got, right)]).float()
+    score = hits.mean().item()
+    print(f"{score:.1%} of {hits.numel():,} questions about noisy pictures are answered rightly (target: 90%; blind: 40%).")
+    expect(score > 0.15, "This is worse than a blind guess: do the answers stand in the order of the pictures and questions?")
+    expect(score > 0.50 or answer(report.flip(0), [list(some) for some in questions]) != got,
+           "A blind model gets this far: the answers do not depend on what each patch says.")
+    expect(score > 0.85, "Something is read wrongly. Print the things of one picture beside the picture: are there as many, is "
+                         "each patch with its *center* above 0 one thing, and do x and y come last, in this order?")
+    expect(score >= 0.9, "Nearly. Look at the questions whose description fits no thing, or two: give a good guess there.")
