@@ -168,7 +168,7 @@ def test_the_shipped_captioner_names_what_is_there(told):
     assert scores["hallucinating"] <= 0.01 and scores["f1"] >= 0.97 and scores["unread"] == 0, scores
 
 
-@pytest.mark.xfail(reason="The goal of 98% wholly true captions is not reached: 69% are. Others state a false relation.")
+@pytest.mark.xfail(reason="The goal of 98% wholly true captions is not reached at the first try: 92 to 94% are. Others state a false relation.")
 def test_the_shipped_captioner_tells_nothing_but_the_truth(told):
     scenes, once, _ = told
     assert truthfulness(scenes, once)["true"] >= 0.98
@@ -176,7 +176,7 @@ def test_the_shipped_captioner_tells_nothing_but_the_truth(told):
 
 def test_a_second_try_helps(told):
     scenes, once, often = told
-    assert truthfulness(scenes, once)["true"] + 0.1 < truthfulness(scenes, often)["true"] > 0.92
+    assert truthfulness(scenes, once)["true"] < truthfulness(scenes, often)["true"] >= 0.98
 
 
 def test_every_style_is_a_style_of_its_own(shipped):

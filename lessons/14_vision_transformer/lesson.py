@@ -347,7 +347,7 @@ for name, build in (("CNN", convolutions), ("ViT", TokensToShape)):
 # The ViT's blocks train with Muon (Jordan and others 2024), an optimizer for weight matrices that needs fewer steps here than AdamW. This favors the ViT: the comparison should not be lost for want of a good optimizer. The CNN has no such blocks and trains with AdamW.
 
 # %% tags=["nbval-ignore-output"]
-steps = {"cpu": 250, "gpu": 2000}[budget()]
+steps = {"cpu": 200, "gpu": 2000}[budget()]
 counts, seeds = [200, 1000, 5000], range(3)
 everything, exam = lone_things(range(5000)), lone_things(range(2**31, 2**31 + 1000))
 

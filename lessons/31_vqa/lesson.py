@@ -465,11 +465,10 @@ assert made_of["on the encoder"][0] > 90
 # ## Are relations a plateau?
 # *What color is the thing left of the star?* Order of the words, relation and axis all have to be right at once. Models are known to stay at chance on such questions for long: before all three are right, no change helps a little.
 #
-# Is it so here? Three models on our encoder, the same questions, the same seconds of one processor. Only the beginning is shown; a few hundred questions judge each point, so small differences are chance.
+# Is it so here? Three models on our encoder, the same questions, the same seconds of one processor, one run each. A few hundred questions judge each point, so small differences are chance.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
-path = recipes.weights().parent / "vqa_plateau.json"
-plateau = json.loads(path.read_text()) if path.exists() else {"curves": {}}
+plateau = json.loads((recipes.weights().parent / "vqa_plateau.json").read_text())
 fig, axes = plt.subplots(1, 2, figsize=(9.8, 3.3), sharey=True)
 for color, (name, points) in enumerate(plateau["curves"].items()):
     seconds = [point["seconds"] for point in points]
@@ -482,17 +481,22 @@ axes[0].axhline(guess, color=show.QUIET, linestyle=":", linewidth=1)
 axes[0].set(title="questions with a relation", xlabel="seconds of training",
             ylabel="right on new pictures", ylim=(0, 1.05))
 axes[1].set(title="all other kinds", xlabel="seconds of training")
-if plateau["curves"]:
-    axes[1].legend(fontsize=9, loc="lower right")
-show.figure(fig, alt="Share right against seconds of training for three models, left for "
-                     "questions with a relation, right for the others.")
+axes[1].legend(fontsize=9, loc="lower right")
+show.figure(fig, alt="Share right against seconds of training, left for questions with a "
+                     "relation, right for the others. Steps that are told their meaning "
+                     "rise far above steps alone, and these above cross-attention.")
+last = {name: np.mean([points[-1][kind] for kind in RELATE])
+        for name, points in plateau["curves"].items()}
+assert last["cross-attention"] < 0.8 and last["steps, each told what it means"] > 0.9
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# ## What the curves say, and what not
-# In this short race relations leave chance (dotted) in **all three** models, and no model stands out. So these curves do not show a plateau, nor what breaks one: the race is too short. The model we ship has two things:
+# ## Two things break it
+# Cross-attention climbs to about two thirds on relations and then hardly moves. The model we ship has two more things:
 #
 # - **Steps.** The question becomes four vectors. Each *finds* things by what they are, or by what they are to what an earlier step found.
 # - **Telling each step what it means.** The world knows the program, so which things each step should find: a yes or no for each step and cell.
+#
+# Steps alone help. Told what each step means, the model is right nine times in ten after the same seconds: 64 small lessons for every question in place of one.
 
 # %% include="mmcourse/models/vqa.py::VQA.think" slideshow={"slide_type": "subslide"}
 

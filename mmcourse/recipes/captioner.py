@@ -93,5 +93,5 @@ def evaluate(model, seeds=world.split("validation").seeds[:1000]):
     return truthfulness(shown, said)
 
 
-RECIPE = Recipe(model=model, batch=batch, loss=loss, steps={"cpu": 2250, "gpu": 4000}, evaluate=evaluate,
+RECIPE = Recipe(model=model, batch=batch, loss=loss, steps={"cpu": 2000, "gpu": 4000}, evaluate=evaluate,
                 options={"lr": 4e-3, "muon": 0.02, "warmup": 30, "every": 50})

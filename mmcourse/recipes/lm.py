@@ -106,5 +106,5 @@ def evaluate(model):
     return scores | {"in_grammar_at_0.7": in_grammar(model.write([""] * 1000, temperature=0.7))}
 
 
-RECIPE = Recipe(model, batch, loss, {"cpu": 14000, "gpu": 14000}, evaluate,
+RECIPE = Recipe(model, batch, loss, {"cpu": 12000, "gpu": 12000}, evaluate,
                 {"lr": 6e-3, "muon": 0.02, "warmup": 50, "every": 100})

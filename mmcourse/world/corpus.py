@@ -11,7 +11,7 @@ up: the exact probability of any text, zero if it is not in the grammar. Same co
 
 import math
 from dataclasses import dataclass
-from itertools import accumulate, combinations
+from itertools import accumulate
 from random import Random
 
 from mmcourse.world.language import NUMBERS, PHRASES, PLURAL
@@ -267,54 +267,46 @@ def description(t):
 
 
 def dialogue(t):
-    """All that a picture shows, then one to three questions about it with their answers."""
+    """All that a picture shows, then one to three questions about it with their answers. No two groups of things share
+    a shape or a color, so either names its group."""
     t.say("the picture shows")
-    groups = {}                                                     # (size, color, shape) -> how many
+    groups, colors, shapes = [], list(COLORS), list(SHAPES)          # groups: (number, size, color, shape)
     for place in range(t.choose((2, 3))):
         if place:
             t.say("and")
-        number = t.pick((1, 2), (2, 1), lambda n: "a" if n == 1 else NUMBERS[n])
-        size, color = t.pick(("small", "large")), t.pick(COLORS)
-        free = [shape for shape in SHAPES if (size, color, shape) not in groups]
-        shape = t.pick(free, words=lambda shape: shape if number == 1 else PLURAL[shape])
-        groups[size, color, shape] = number
+        number = t.pick((1, 2, 3), (3, 1, 1), lambda n: "a" if n == 1 else NUMBERS[n])
+        size, color = t.pick(("small", "large")), t.pick(colors)
+        shape = t.pick(shapes, words=lambda shape: noun(shape, number))
+        colors.remove(color), shapes.remove(shape)
+        groups.append((number, size, color, shape))
     t.say(".")
     for _ in range(t.choose((1, 2, 3))):
         question(t, groups)
 
 
 def question(t, groups):
-    counts, owners = {}, {}                            # words -> how many things have them all, and of which groups
-    for look, number in groups.items():
-        for words in (part for n in (1, 2) for part in combinations(look, n)):
-            counts[words] = counts.get(words, 0) + number
-            owners[words] = look
-    asks = [(what, words) for words in sorted(counts) if counts[words] == 1 for what in range(3)
-            if owners[words][what] not in words]
-    match t.pick(("how many", "is there a", *["what"] * bool(asks)), (3, 2, *[4] * bool(asks))):
+    single = [group for group in groups if group[0] == 1]
+    match t.pick(("how many", "is there a", *["what"] * bool(single)), (3, 2, *[4] * bool(single))):
         case "how many":
-            words = t.pick(sorted(counts), words=lambda words: phrase(words, plural=True))
-            n = counts[words]
-            t.say("are there?")
-            t.say(f"there {'is' if n == 1 else 'are'} {NUMBERS[n]} {phrase(words, plural=n > 1)}.")
+            n, word = t.pick([(n, word) for n, _, *look in groups for word in look], words=lambda ask: noun(ask[1], 2))
+            t.say(f"are there? there {'is' if n == 1 else 'are'} {NUMBERS[n]} {noun(word, n)}.")
         case "is there a":
-            words = t.pick([(color, shape) for color in COLORS for shape in SHAPES],
-                           [12 if pair in counts else 1 for pair in ((c, s) for c in COLORS for s in SHAPES)],
-                           words=phrase)
-            t.say("?")
-            t.say(f"yes, there is a {phrase(words)}." if words in counts else f"no, there is no {phrase(words)}.")
+            there = [word for _, _, *look in groups for word in look]
+            words = (*COLORS, *SHAPES)
+            word = t.pick(words, [3 if word in there else 2 for word in words], words=lambda word: noun(word, 1))
+            t.say(f"? {'yes, there is a' if word in there else 'no, there is no'} {noun(word, 1)}.")
         case "what":
-            def spoken(ask):
-                return f"{('size', 'color', 'shape')[ask[0]]} is the {phrase(ask[1])}?"
-            what, words = t.pick(asks, words=spoken)
-            t.say(f"the {phrase(words)} is {'a ' * (what == 2)}{owners[words][what]}.")
+            asks = [ask for _, size, color, shape in single for ask in (
+                ("color", shape, color), ("shape", color, f"a {shape}"), ("size", shape, size), ("size", color, size))]
+            _, word, found = t.pick(asks, words=lambda ask: f"{ask[0]} is the {noun(ask[1], 1)}?")
+            t.say(f"the {noun(word, 1)} is {found}.")
 
 
-def phrase(words, plural=False):
-    """("small", "red") -> "small red thing"."""
-    head = words[-1] if words[-1] in SHAPES else "thing"
-    front = words[:-1] if head == words[-1] else words
-    return " ".join((*front, (PLURAL | {"thing": "things"})[head] if plural else head))
+def noun(word, number):
+    """("star", 2) -> "stars"; a color gives ("red", 1) -> "red thing"."""
+    if word in COLORS:
+        return f"{word} thing{'s' * (number > 1)}"
+    return word if number == 1 else PLURAL[word]
 
 
 def story(t):
@@ -356,12 +348,12 @@ def story(t):
 
 
 def sums(t):
-    """One to three sums of numbers up to 20."""
+    """One to three sums of numbers up to 12."""
     for _ in range(t.choose((1, 2, 3))):
-        a, sign = t.pick(range(21)), t.pick(("+", "-"))
-        b = t.pick(range(21 if sign == "+" else a + 1))
+        a, sign = t.pick(range(13)), t.pick(("+", "-"))
+        b = t.pick(range(13 if sign == "+" else a + 1))
         t.say(f"= {a + b if sign == '+' else a - b}.")
 
 
 KINDS = {"description": description, "dialogue": dialogue, "story": story, "sum": sums}
-CHANCES = {"description": 0.2, "dialogue": 0.45, "story": 0.15, "sum": 0.2}
+CHANCES = {"description": 0.25, "dialogue": 0.35, "story": 0.2, "sum": 0.2}

@@ -135,12 +135,12 @@ for kind in corpus.KINDS:
     print(f"{kind}, ln P = {told.log_prob:.2f}: {told.text}")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# Let us derive one by hand. A text is a sum with chance 0.2, has one sum with 1/3; the first number is one of 0 to 20, the sign is one of two, and after a plus the second is again one of 21. The result is no choice at all.
+# Let us derive one by hand. A text is a sum with chance 0.2, has one sum with 1/3; the first number is one of 13 (0 to 12), the sign is one of two, and after a plus the second is again one of 13. The result is no choice at all.
 #
-# So $P(\text{7 + 12 = 19.}) = 0.2 \cdot \frac13 \cdot \frac1{21} \cdot \frac12 \cdot \frac1{21}$. The same program, run the other way, **reads** a text and finds this number, or that no choices lead there.
+# So $P(\text{7 + 12 = 19.}) = 0.2 \cdot \frac13 \cdot \frac1{13} \cdot \frac12 \cdot \frac1{13}$. The same program, run the other way, **reads** a text and finds this number, or that no choices lead there.
 
 # %% slideshow={"slide_type": "fragment"}
-print(f"by hand:   {np.log(0.2 / 3 / 21 / 2 / 21):.4f}")
+print(f"by hand:   {np.log(0.2 / 3 / 13 / 2 / 13):.4f}")
 for text in ("7 + 12 = 19.", "7 + 12 = 20.", "there are three stars.", "are three stars."):
     print(f"{corpus.log_prob(text):9.4f}  {text}")
 
@@ -263,7 +263,7 @@ print("same tokens in 500 texts:", same)
 # %% include="mmcourse/models/language_model.py::SwiGLU" slideshow={"slide_type": "subslide"}
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# **Grouped-query attention**: eight query heads share four key and value heads, two each. Reading a long text, the keys and values are what must be kept. Here they need half of the memory. `past` is that memory; you will see it at work soon.
+# **Grouped-query attention**: six query heads share three key and value heads, two to each. Reading a long text, the keys and values are what must be kept. Here they need half of the memory. `past` is that memory; you will see it at work soon.
 
 # %% include="mmcourse/models/language_model.py::GroupedQueryAttention.forward" slideshow={"slide_type": "-"}
 
@@ -314,12 +314,12 @@ def shifted(by):
     return loss
 
 # %% tags=["nbval-ignore-output"]
-steps = {"cpu": 300, "gpu": 1000}[budget()]
+steps = {"cpu": 150, "gpu": 1000}[budget()]
 curves, small = {}, {}
 for by in (0, 1, 2):
     torch.manual_seed(0)
     small[by] = Small()
-    curves[by] = fit(small[by], batch, shifted(by), steps, lr=3e-3, muon=0.02)
+    curves[by] = fit(small[by], batch, shifted(by), steps, lr=1e-2, muon=0.02)
 test = held_out[:500]
 got, best = recipe.perplexities(small[1], test)
 print(f"right shift, held-out perplexity {got:.2f}; the best possible is {best:.2f}")
@@ -339,7 +339,7 @@ show.figure(fig, alt="Three loss curves and the dotted entropy. Without a shift 
                      "falls to nearly zero, below the entropy. The right one comes close "
                      "to it from above. The double shift stays clearly higher.")
 assert np.mean(curves[0][-20:]) < 0.4 * np.log(best)
-assert np.mean(curves[2][-20:]) > np.mean(curves[1][-20:]) + 0.2
+assert np.mean(curves[2][-20:]) > np.mean(curves[1][-20:]) + 0.1
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # The double shift looks healthy: the loss falls, nothing crashes. It has been found in many projects, because libraries shift inside of the model and users shift again.
@@ -348,7 +348,7 @@ assert np.mean(curves[2][-20:]) > np.mean(curves[1][-20:]) + 0.2
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The finished model, measured against the truth
-# `zoo.load("lm")` is the same class, four blocks of width 192, trained by `mmcourse train lm`. Each line compares it with the best that any model could do.
+# `zoo.load("lm")` is the same class, four blocks of width 96, trained by `mmcourse train lm`. Each line compares it with the best that any model could do.
 
 # %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
 lm = zoo.load("lm")
@@ -370,12 +370,14 @@ for text in written[:8]:
     print("right" if corpus.log_prob(text) > -np.inf else "WRONG", "|", text)
 told = [text for text in written if "?" not in text]                 # all but the dialogues
 talks = [text for text in written if "?" in text]
-print(f"without questions: {recipe.in_grammar(told):.1%} of {len(told)} right")
-print(f"dialogues:         {recipe.in_grammar(talks):.1%} of {len(talks)} right in every answer")
-assert recipe.in_grammar(told) > 0.9 and recipe.in_grammar(talks) < 0.9
+for name, some in (("without questions", told), ("dialogues", talks)):
+    print(f"{name}: {recipe.in_grammar(some):.1%} of {len(some)} are in the grammar")
+assert recipe.in_grammar(told) > 0.85
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# Right means: spelled right, built right, the sum right, the hero's color kept to the end, and **every answer true** to the description. The first four it has learned. In dialogues the sentences are well built, but an answer is often false: to find it, the model must look back and reason. Its perplexity hardly shows that, because answers are few words among many.
+# In the grammar means: spelled right, built right, the sum right, the hero's color kept to the end, and **every answer true** to its description. The world's own parser is a second judge of descriptions, and its answers are a judge of dialogues.
+#
+# Spelling and grammar came within minutes of training. Answers come last: the model must look back, find the thing, and read what stands beside it. A false one costs little perplexity, because answers are few words among many. So ask both judges.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The same as the library
@@ -386,9 +388,10 @@ assert recipe.in_grammar(told) > 0.9 and recipe.in_grammar(talks) < 0.9
 # %% slideshow={"slide_type": "subslide"}
 from transformers import LlamaConfig, LlamaForCausalLM
 
+heads, shared, _ = lm.blocks[0].attention.heads            # of queries, keys, values
 llama = LlamaForCausalLM(LlamaConfig(
-    vocab_size=512, hidden_size=192, intermediate_size=512, num_hidden_layers=4,
-    num_attention_heads=8, num_key_value_heads=4, tie_word_embeddings=False,
+    vocab_size=512, hidden_size=96, intermediate_size=256, num_hidden_layers=len(lm.blocks),
+    num_attention_heads=heads, num_key_value_heads=shared, tie_word_embeddings=False,
     bos_token_id=0, eos_token_id=0)).eval().to(lm.norm.weight.device)
 llama.load_state_dict(as_llama(lm))
 ids = torch.tensor([[0, *lm.tokenizer.encode("the picture shows a")]]).to(llama.device)
@@ -451,11 +454,11 @@ ax.plot(heats, fresh_share, marker="o")
 show.label(ax, heats[-1], right[-1], "in the grammar", color=show.CYCLE[0])
 show.label(ax, heats[-1], fresh_share[-1], "different texts", color=show.CYCLE[1])
 ax.set(xlabel="temperature", ylabel="share of 150 texts", ylim=(0, 1.12),
-       title="Cold: right and always the same. Hot: new and wrong.")
+       title="Cold: always the same. Hot: new and wrong.")
 show.figure(fig, alt="Share of written texts in the grammar and share that differ, "
-                     "against temperature. At 0 all are right and the same; around 0.7 "
-                     "nearly all are right and most differ; above 1 fewer are right.")
-assert right[0] == 1 and right[2] > 0.95 and right[-1] < 0.8 and fresh_share[0] < 0.02
+                     "against temperature. At 0 all are the same; around 0.7 most "
+                     "differ; above 1 fewer and fewer are right.")
+assert right[2] > right[-1] + 0.1 and fresh_share[0] < 0.02 and fresh_share[2] > 0.5
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Beam search
@@ -533,7 +536,7 @@ print("alone as in a batch:", lm.write(prompts) == alone)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What text alone cannot know
-# The model writes flawless descriptions of pictures. It has never seen one. Ask it about a picture: two things on it, and *what color is the circle?*
+# The model describes pictures. It has never seen one. Ask it about a picture: two things on it, and *what color is the circle?*
 #
 # We ask in three ways: with a true description of the picture in front, with the description of **another** picture, and with nothing. Predict the three scores; there are six colors.
 
@@ -543,11 +546,11 @@ def told(scene):
 
 
 def fitting(scene):
-    """Two things of different shape."""
-    return len(scene) == 2 and scene[0].shape != scene[1].shape
+    """Two things that differ in shape and color."""
+    return len({thing.shape for thing in scene}) == len({thing.color for thing in scene}) == len(scene) == 2
 
 
-sampled = map(world.sample, range(2**31, 2**31 + 900))
+sampled = map(world.sample, range(2**31, 2**31 + 1600))
 scenes = [scene for scene in sampled if fitting(scene)][:100]
 asked = [scene[i % 2] for i, scene in enumerate(scenes)]          # whose color we want
 questions = [f"what color is the {thing.shape}?" for thing in asked]
@@ -569,13 +572,13 @@ scores = {name: np.mean([said == thing.color for said, thing in zip(given, asked
           for name, given in answers.items()}
 for name, score in scores.items():
     print(f"reads {name:<18} {score:4.0%} right")
-assert scores["a true description"] > 0.9 and scores["nothing"] < 0.4
-assert scores["of another picture"] < 0.5
+others_best = max(scores["of another picture"], scores["nothing"])
+assert scores["a true description"] > others_best + 0.1
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
 show.pictures([scene.image(256) for scene in scenes[:4]],
               [f"{question} told: {a}; blind: {b}" for question, a, b in
-               zip(questions, answers["a true description"], answers["nothing"])],
+               zip(questions, answers["a true description"], answers["nothing"])], side=2.5,
               alt="Four pictures of two things. Under each the question for a color, "
                   "the model's answer when the picture was described, and its answer blind.")
 
