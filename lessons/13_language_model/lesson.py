@@ -74,7 +74,8 @@ def write(table, memory, random):
 # %% slideshow={"slide_type": "-"}
 tables = {memory: count_words(memory) for memory in (0, 1, 2)}
 for memory, table in tables.items():
-    print(f"{memory} words of memory: {write(table, memory, Random(5))[:120]}")
+    text = f"{memory} words of memory: {write(table, memory, Random(5))[:120]}"
+    print(show.wrapped(text, 85))
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # The more memory, the better it reads. Yet two words of memory cannot know who the story was about, or how many circles there were. And more memory needs tables that no library could hold.
@@ -132,7 +133,7 @@ print(f"loss {loss:.2f} nats a token, perplexity {loss.exp():.2f}")
 # %% slideshow={"slide_type": "-"}
 for kind in corpus.KINDS:
     told = corpus.tell(seed=1, kind=kind)
-    print(f"{kind}, ln P = {told.log_prob:.2f}: {told.text}")
+    print(show.wrapped(f"{kind}, ln P = {told.log_prob:.2f}: {told.text}", 85))
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # Let us derive one by hand. A text is a sum with chance 0.2, has one sum with 1/3; the first number is one of 13 (0 to 12), the sign is one of two, and after a plus the second is again one of 13. The result is no choice at all.
@@ -210,7 +211,8 @@ for _ in range(3):
 # %% slideshow={"slide_type": "fragment"}
 for size in (260, 300, 400, 512):
     bpe = BPE.train(texts[:1000], vocab_size=size)
-    print(size, [bpe.tokens[i] for i in bpe.encode("two curious triangles: 19 ≠ 20")])
+    cut = [bpe.tokens[i] for i in bpe.encode("two curious triangles: 19 ≠ 20")]
+    print(size, *cut)
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input"]
 sizes = [257, 280, 300, 350, 400, 450, 500]
@@ -367,7 +369,8 @@ for kind in (None, *corpus.KINDS):
 # %% slideshow={"slide_type": "subslide"} tags=["nbval-ignore-output"]
 written = lm.write([""] * 200, temperature=0.7, seed=1)
 for text in written[:8]:
-    print("right" if corpus.log_prob(text) > -np.inf else "WRONG", "|", text)
+    verdict = "right" if corpus.log_prob(text) > -np.inf else "WRONG"
+    print(show.wrapped(f"{verdict} | {text}", 85))
 told = [text for text in written if "?" not in text]                 # all but the dialogues
 talks = [text for text in written if "?" in text]
 for name, some in (("without questions", told), ("dialogues", talks)):
@@ -474,7 +477,8 @@ def mean_log(text):
 for prompt in ("the picture shows a small red circle and", "above"):
     for beams in (1, 4):
         text = lm.write(prompt, beams=beams)
-        print(f"{'beam  ' if beams > 1 else 'greedy'} {mean_log(text):.3f}  {text}")
+        name = "beam  " if beams > 1 else "greedy"
+        print(show.wrapped(f"{name} {mean_log(text):.3f}  {text}", 85))
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The KV cache: never compute twice

@@ -58,7 +58,7 @@ show.pictures([scene.image(220), other.image(220)], [question.answer, second], c
 
 # %% slideshow={"slide_type": "-"}
 print(question.text, "->", question.answer)
-print(question.program)
+print(show.wrapped(str(question.program), 85))
 for one in world.questions(scene, 5, seed=3):
     print(f"{one.kind:<16}{one.text} {one.answer}")
 
@@ -171,7 +171,7 @@ for one in school:
     counts[one.kind][one.answer] += 1
 common = {kind: count.most_common(1)[0][0] for kind, count in counts.items()}
 table = {"most common": row([common[one.kind] == one.answer for one in exam])}
-print({name: f"{value:.1f}" for name, value in table["most common"].items()})
+print(*(f"{name} {value:.1f}" for name, value in table["most common"].items()), sep=", ")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ## The blind model against arithmetic
@@ -251,9 +251,9 @@ def stored_row(scores):
 for name in ("picture only", "CNN + LSTM"):
     if name in stored:
         table[name] = stored_row(stored[name]["scores"])
-print(f"{'':<16}" + "".join(f"{name:>17}" for name in ROW))
+print(f"{'':<14}" + "".join(f"{name.replace('compare', 'cmp.'):>13}" for name in ROW))
 for name, values in table.items():
-    print(f"{name:<16}" + "".join(f"{values[part]:17.1f}" for part in ROW))
+    print(f"{name:<14}" + "".join(f"{values[part]:13.1f}" for part in ROW))
 assert abs(table["question only"]["overall"] - table["most common"]["overall"]) < 6
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -548,7 +548,7 @@ def logits_of(found, model=vqa):
 said = logits_of(held_out)
 hits = (said.argmax(-1) == places(exam)).tolist()
 table["this lesson"] = row(hits)
-print({name: f"{value:.1f}" for name, value in table["this lesson"].items()})
+print(*(f"{name} {value:.1f}" for name, value in table["this lesson"].items()), sep=", ")
 assert table["this lesson"]["overall"] > table["question only"]["overall"] + 30
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
