@@ -5,10 +5,12 @@ from pathlib import Path
 
 import minicourse
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]
+
+expect.set_options(timeout=20_000)                                  # a busy machine answers late
 
 
 @pytest.fixture(scope="module")
