@@ -242,11 +242,11 @@ def _by_keyboard(page):
     _thing(page, "large red circle").focus()
     page.keyboard.press("ArrowRight")
     expect(_thing(page, "large red circle, 28% from the left and 25% from the top")).to_be_focused()
-    page.wait_for_timeout(1000)                                     # the kernel, too, has heard of it
+    page.wait_for_timeout(3000)                                     # the kernel, too, has heard of it
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=30_000)
     page.keyboard.press("a")                                        # JupyterLab's key for a new cell
     page.keyboard.press("Shift+ArrowDown")                          # ... and for choosing two cells
-    page.wait_for_timeout(1000)
+    page.wait_for_timeout(3000)
     _thing(page, "large red circle").focus()                        # a late answer of the kernel draws it anew
     page.keyboard.press("ArrowDown")
     expect(_thing(page, "large red circle, 28% from the left and 29% from the top")).to_be_focused()
