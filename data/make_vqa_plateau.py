@@ -66,7 +66,7 @@ def learn(model, dense, seconds, held):
     return points
 
 
-def main(seconds=36.0):
+def main(seconds=110.0):
     torch.set_num_threads(1)
     held = vqa.asked(world.split("validation").seeds[0], 40, 24, world.STANDARD_KINDS)
     curves = {}
