@@ -255,16 +255,13 @@ check("31.5", look)
 # %% tags=["nbval-ignore-output"]
 from dataclasses import replace
 
+from mmcourse.recipes import vqa
+
 
 def examples(first, count, noise=40.0):
     """Reports, questions and right answers about noisy pictures."""
-    spec, scenes, asked = replace(world.SPECS["standard"], noise=noise), [], []
-    for seed in range(first, first + count):
-        try:
-            asked.append(world.questions(world.sample(seed, spec), 8, seed))
-            scenes.append(world.sample(seed, spec))
-        except world.NothingToAsk:
-            pass
+    noisy = replace(world.SPECS["standard"], noise=noise)
+    scenes, asked = zip(*vqa.asked(first, count, 8, None, noisy))
     encoder = zoo.load("vision").cpu()
     with torch.no_grad():
         report = torch.cat([encoder.cell(encoder(part)) for part in batches.pictures(scenes).split(20)])

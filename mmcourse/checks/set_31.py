@@ -8,6 +8,7 @@ from torch import nn
 
 from mmcourse import batches, world, zoo
 from mmcourse.checks import close, exercise, expect, numbers, same, takes, tensor
+from mmcourse.recipes import vqa
 
 
 @exercise("31.1", points=2)
@@ -168,14 +169,7 @@ def look(answer):
 
 def _noisy(first, count):
     """What the encoder reports of noisy pictures (M, 64, 16), eight questions about each, and the right answers."""
-    spec, scenes, asked = replace(world.SPECS["standard"], noise=40.0), [], []
-    for seed in range(first, first + count):
-        scene = world.sample(seed, spec)
-        try:
-            asked.append(world.questions(scene, 8, seed))
-            scenes.append(scene)
-        except world.NothingToAsk:
-            pass
+    scenes, asked = zip(*vqa.asked(first, count, 8, None, replace(world.SPECS["standard"], noise=40.0)))
     encoder = zoo.load("vision").cpu()
     with torch.no_grad():
         report = torch.cat([encoder.cell(encoder(part)) for part in batches.pictures(scenes).split(20)])
