@@ -213,7 +213,7 @@ check("14.5", feature_grid)
 # - Return your guesses for them: (M,) whole numbers.
 
 # %% [markdown] task="14.6"
-# - Score: the share of about 1,200 new things that you name rightly, with 180 examples drawn anew each time. Chance is 25%. **Target: 77%.**
+# - Score: the share of about 1,200 new things that you name rightly, the mean of four draws of 180 examples. Chance is 25%. **Target: 77%.**
 #
 # Below are examples to try it on. The nearest neighbor reaches about 60%. Plain least squares does better and still falls short: count its unknowns.
 

@@ -1,5 +1,7 @@
 """Checks of lesson 14, the Vision Transformer. Truth: loops over pixels, torch's unfold, hand numbers, the world's own masks."""
 
+from functools import lru_cache
+
 import torch
 
 from mmcourse import world, zoo
@@ -182,18 +184,27 @@ def _things(encoder, seeds):
     return grids[tuple(torch.tensor(places).T)], torch.tensor(labels)
 
 
+@lru_cache(maxsize=1)
+def _asked():
+    """The things that an answer is asked about; slow to make, and the same for all."""
+    return _things(zoo.load("vision").cpu(), range(2 ** 33, 2 ** 33 + 400))
+
+
 @exercise("14.6", points=4)
 def learn_shapes(answer):
     takes(answer, "tokens", "labels", "new")
-    encoder, start = zoo.load("vision").cpu(), int(torch.randint(10 ** 9, ()))
-    tokens, labels = (part[:180] for part in _things(encoder, range(start, start + 100)))
-    new, truth = _things(encoder, range(2 ** 33, 2 ** 33 + 400))
-    got = answer(tokens.clone(), labels.clone(), new.clone())
-    tensor(got, truth.shape, torch.int64, "The guesses")
-    score = (got == truth).float().mean().item()
-    print(f"{score:.1%} of {len(truth):,} new things are named rightly (target: 77%; chance: 25%).")
+    encoder = zoo.load("vision").cpu()
+    new, truth = _asked()
+    scores = []
+    for start in torch.randint(10 ** 9, (4,)).tolist():
+        tokens, labels = (part[:180] for part in _things(encoder, range(start, start + 100)))
+        got = answer(tokens.clone(), labels.clone(), new.clone())
+        tensor(got, truth.shape, torch.int64, "The guesses")
+        scores.append((got == truth).float().mean().item())
+    score = sum(scores) / len(scores)                                   # the luck of one draw is 3 points
+    print(f"{score:.1%} of {len(truth):,} new things are named rightly (target: 77%; chance: 25%), from four draws of 180.")
     expect(score > 0.35, "This is hardly better than chance: do guess and token belong together, and are the labels used?")
-    expect(score > 0.65, "Distances between raw tokens count all 128 directions alike, and most of them hold place, color and "
+    expect(score > 0.63, "Distances between raw tokens count all 128 directions alike, and most of them hold place, color and "
                          "size. Fit a linear map: it chooses its directions.")
     expect(score >= 0.77, "The map fits the 180 examples and also their chance: 129 unknowns for each shape. Keep its weights "
                          "small (ridge, weight decay).")

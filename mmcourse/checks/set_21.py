@@ -135,30 +135,34 @@ def recall_at(answer):
 def clip_loss(answer):
     takes(answer, "pictures", "texts", "log_scale")
     size, width = int(torch.randint(5, 9, ())), int(torch.randint(4, 7, ()))
-    pictures, texts = torch.randn(size, width) * 3, torch.randn(size, width) * 3
-    log_scale = torch.tensor(2.0) + torch.rand(())
-    cosines = F.cosine_similarity(pictures[:, None], texts[None], dim=-1)
-    own = torch.arange(size)
+    draws = [(torch.randn(size, width) * 3, torch.randn(size, width) * 3, 2 + torch.rand(())) for _ in range(3)]
+    got = [answer(*(part.clone() for part in draw)) for draw in draws]
+    for loss in got:
+        tensor(loss, (), torch.float32, "The loss")
+    got = torch.stack(got).detach()              # of three batches: two formulas may agree on one of them by chance
 
-    def both(scores, ways=(0, 1)):
-        return sum(F.cross_entropy(scores.T if way else scores, own) for way in ways) / len(ways)
-    got = answer(pictures.clone(), texts.clone(), log_scale.clone())
-    tensor(got, (), torch.float32, "The loss")
-    scale = log_scale.exp()
+    def losses(scores, ways=(0, 1), dims=(1, 1)):
+        """The loss of each draw; `scores` from cosines (lengths along `dims`), the log of the scale, dot products."""
+        of = [scores(F.normalize(x, dim=dims[0]) @ F.normalize(y, dim=dims[1]).T, log, x @ y.T) for x, y, log in draws]
+        return torch.stack([sum(F.cross_entropy(table.T if way else table, torch.arange(size)) for way in ways) / len(ways)
+                            for table in of])
+    right = losses(lambda c, log, _: c * log.exp())
     for value, hint in (
-            (both(log_scale * cosines, (0,)), "Both bugs are still in: no exp, and only the rows are asked."),
-            (both(log_scale * cosines), "exp is missing: the parameter is the logarithm of the scale."),
-            (both(scale * cosines, (0,)), "Only the pictures ask: each sentence has to find its picture, too."),
-            (both(scale * cosines, (1,)), "Only the sentences ask: each picture has to find its sentence, too."),
-            (2 * both(scale * cosines), "The two ways are added: take their mean, so that a blind guess costs ln B."),
-            (both(cosines / scale), "The cosines are divided by the scale: the temperature is 1 / scale, so multiply."),
-            (both(cosines), "The scale is not used."),
-            (both(scale * pictures @ texts.T), "The vectors are not brought to length 1: only directions may count.")):
+            (losses(lambda c, log, _: c * log, (0,)), "Both bugs are still in: no exp, and only the rows are asked."),
+            (losses(lambda c, log, _: c * log), "exp is missing: the parameter is the logarithm of the scale."),
+            (losses(lambda c, log, _: c * log.exp(), (0,)), "Only the pictures ask: each sentence has to find its picture, too."),
+            (losses(lambda c, log, _: c * log.exp(), (1,)), "Only the sentences ask: each picture has to find its sentence, too."),
+            (2 * right, "The two ways are added: take their mean, so that a blind guess costs ln B."),
+            (losses(lambda c, log, _: c / log.exp()), "The cosines are divided by the scale: the temperature is 1 / scale, so "
+                                                   "multiply."),
+            (losses(lambda c, log, _: c), "The scale is not used."),
+            (losses(lambda c, log, dots: dots * log.exp()), "The vectors are not brought to length 1: only directions may "
+                                                            "count."),
+            *((losses(lambda c, log, _: c * log.exp(), dims=dims), "The length was taken along the batch: each row is a vector.")
+              for dims in ((0, 0), (0, 1), (1, 0)))):
         expect(not same(got, value, 1e-4), hint)
-    for dims in ((0, 0), (0, 1), (1, 0)):
-        wrong = F.normalize(pictures, dim=dims[0]) @ F.normalize(texts, dim=dims[1]).T
-        expect(not same(got, both(scale * wrong), 1e-4), "The length was taken along the batch: each row is a vector.")
-    close(got, both(scale * cosines), "This is not the loss of CLIP.", 1e-4)
+    close(got, right, "This is not the loss of CLIP.", 1e-4)
+    pictures, texts, log_scale = draws[0]
     log_scale.requires_grad_()
     answer(pictures, texts, log_scale).backward()
     expect(log_scale.grad is not None and log_scale.grad.abs() > 0, "No gradient reaches log_scale: do not turn it into a "
