@@ -1,0 +1,112 @@
+"""The text-to-image model of lesson 34: pictures of one to four things, and sentences that name each of them."""
+
+from dataclasses import replace
+from functools import lru_cache
+from random import Random
+
+import torch
+import torch.nn.functional as F
+
+from mmcourse import batches, device, world
+from mmcourse.models.text2image import LEAST, Text2Image
+from mmcourse.models.vit import VisionEncoder
+from mmcourse.recipes import Recipe, load_weights
+
+PICTURES = 48
+STANDARD = world.SPECS["standard"]
+
+
+def model():
+    """A text encoder that starts as CLIP's (`zoo.load("clip")`), and a DiT that knows nothing."""
+    drawer = Text2Image()
+    words = {name[5:]: value for name, value in load_weights("clip").items() if name.startswith("text.")}
+    drawer.text.load_state_dict(words)
+    return drawer
+
+
+def alike(seed, random, spec):
+    """Things of one shape, one to four, and their number: "three circles", "a red star"."""
+    shape, count = random.choice(spec.shapes), random.choice((1, 1, 2, 3, 4, 4))
+    scene = world.sample(seed, replace(spec, objects=(count, count), shapes=(shape,), repeat=0.5))
+    words = (shape,) if count > 1 and random.random() < 0.7 or random.random() < 0.4 else (scene[0].color, shape)
+    if any(thing.color != scene[0].color for thing in scene):
+        words = (shape,)
+    noun = ("filter", words, ("scene",))
+    exact = count > 1 or random.random() < 0.4
+    return scene, world.say(("number", count, noun) if exact else ("exist", noun), seed)
+
+
+def told(seed, random, spec):
+    """One to four things, and a sentence that lists them, with all of their attributes or some."""
+    scene = world.sample(seed, replace(spec, objects=(1, 4)))
+    return scene, scene.caption(seed, "list")
+
+
+def everything(seed, random, spec):
+    """Two or three things with all of their attributes, and a relation."""
+    scene = world.sample(seed, replace(spec, objects=(2, 3)))
+    return scene, scene.caption(seed, "full")
+
+
+def related(seed, random, spec):
+    """Two things and how they stand to one another."""
+    for seed in range(seed, seed + 20):
+        scene = world.sample(seed, replace(spec, objects=(2, 2)))
+        try:
+            return scene, scene.caption(seed, "relation")
+        except ValueError:                                        # too close to being diagonal
+            continue
+    return everything(seed, random, spec)
+
+
+def drawn(seed, spec=STANDARD):
+    """A scene and a sentence that names each of its things, a pure function of the seed."""
+    random = Random(seed)
+    kind = random.choices((alike, told, everything, related), (0.2, 0.3, 0.3, 0.2))[0]
+    return kind(seed, random, spec)
+
+
+def batch(step, spec=STANDARD):
+    """Pictures (B, 3, 64, 64), ids (B, T), times (B,) and noise. One sentence of ten is left out, for guidance."""
+    shown, said = zip(*(drawn(seed, spec) for seed in range(step * batches.STRIDE, step * batches.STRIDE + PICTURES)))
+    chance = torch.Generator().manual_seed(step)
+    said = [sentence if keep else "" for sentence, keep in zip(said, torch.rand(PICTURES, generator=chance) > 0.1)]
+    times = torch.sigmoid(torch.randn(PICTURES, generator=chance) * 0.9 + 0.5)
+    return batches.pictures(shown), batches.encode(said)[0], times, torch.randn(PICTURES, 3, 64, 64, generator=chance)
+
+
+@lru_cache(maxsize=1)
+def eye():
+    """The encoder of lesson 14, frozen: what it sees in a finished picture, the DiT is to foresee."""
+    encoder = VisionEncoder().eval().requires_grad_(False)
+    encoder.load_state_dict(load_weights("vision"))
+    return encoder.to(device())
+
+
+def loss(model, data, align=0.5):
+    """The mean squared error of the velocity, and how far the DiT's inner tokens are from the eye's (REPA, Yu et al. 2025).
+
+    The second part compares, patch by patch, a linear map of the tokens after half of the blocks with what the eye sees in
+    the picture without noise; it is 1 - cosine.
+    """
+    picture, ids, t, noise = data
+    inner, at = [], t[:, None, None, None]
+    hook = model.dit.blocks[len(model.dit.blocks) // 2 - 1].register_forward_hook(lambda block, given, out: inner.append(out))
+    velocity = model((1 - at) * picture + at * noise, t, ids)
+    hook.remove()
+    error = velocity - (noise - picture) * at / at.clamp(min=LEAST)       # near the picture both are damped
+    foreseen = F.cosine_similarity(model.align(inner[0]), eye()(picture), dim=-1)
+    return error.square().mean() + align * (1 - foreseen.mean())
+
+
+def evaluate(model, n=100, first=2 ** 31 + 77):
+    """Shares of right pictures of new sentences in GenEval's categories (Ghosh et al. 2023), judged by the oracle."""
+    asked = [prompt for k, category in enumerate(world.CATEGORIES) for prompt in world.prompts(category, n, first + k)]
+    pictures = [picture for start in range(0, len(asked), 50)
+                for picture in model.draw([prompt.text for prompt in asked[start:start + 50]], seed=start)]
+    scores = world.score(asked, pictures)
+    return {"overall": scores.pop("overall")} | scores
+
+
+RECIPE = Recipe(model=model, batch=batch, loss=loss, steps={"cpu": 7000, "gpu": 20000}, evaluate=evaluate,
+                options={"lr": 2e-3, "muon": 0.02, "warmup": 100, "every": 200})
