@@ -17,7 +17,8 @@ function fill(list, rows) {
 class Editor {
   hits = new Map();                          // key of an object -> its button, with x, y, half
   selected = null;                           // the key of the object that the menus change
-  waiting = 0;                               // messages that Python has not answered yet
+  turn = 0;                                  // of the last message to Python; a view has that of the last it answers
+  shown = 0;                                 // the turn of the view that is shown
   grip = null;                               // while dragging: from the pointer to the object's centre
   adding = false;
 
@@ -49,9 +50,13 @@ class Editor {
     return menu;
   }
 
+  get waiting() {                            // Python has not answered everything yet
+    return this.turn > this.shown;
+  }
+
   ask(action, details = {}) {
-    this.waiting += 1;
-    this.model.send({ action, ...details });
+    this.turn += 1;
+    this.model.send({ action, turn: this.turn, ...details });
   }
 
   add(place = {}) {
@@ -116,7 +121,9 @@ class Editor {
 
   show = () => {
     const view = this.model.get("view");
-    this.waiting = Math.max(0, this.waiting - 1);
+    if (view.turn < this.shown) return;                // an old one, which a kernel found again sends once more
+    this.shown = view.turn;
+    this.turn = Math.max(this.turn, view.turn);
     Object.assign(this.picture, { src: view.picture, alt: view.captions[0] ?? "An empty scene" });
     for (const { key, x, y, half, label } of view.things) {
       const isNew = !this.hits.has(key);
@@ -124,7 +131,7 @@ class Editor {
       if (isNew || (!this.grip && !this.waiting)) this.put(hit, x, y);
       if (isNew && this.adding) hit.focus();
     }
-    this.adding &&= this.waiting > 0;
+    this.adding &&= this.waiting;
     this.hits.forEach((hit, key) => view.things.some((thing) => thing.key === key) || this.drop(hit, key));
     this.select(this.hits.has(this.selected) ? this.selected : this.hits.keys().next().value ?? null);
     this.said.classList.toggle("mm-refused", view.refused);

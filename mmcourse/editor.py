@@ -115,9 +115,12 @@ class Board:
         self._tell(anew=True)
         return "Here are other sentences and questions."
 
-    def do(self, action, **details):
-        """Carry out an action by its name. `said` is its sentence, `refused` whether it could not be."""
-        self.turn += 1
+    def do(self, action, turn=0, **details):
+        """Carry out an action by its name. `said` is its sentence, `refused` whether it could not be.
+
+        `turn` is the number that who asks gave to the message: the next view has it, and says so what it answers.
+        """
+        self.turn = max(self.turn + 1, turn)
         try:
             self.said, self.refused = getattr(self, action)(**details), False
         except ValueError as error:

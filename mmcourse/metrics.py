@@ -329,3 +329,29 @@ def share_right(metric, pairs):
         high, low = (float(metric(caption, list(references))) for caption in (true, false))
         marks.append((high > low) + 0.5 * (high == low))
     return sum(marks) / len(marks)
+
+
+# ---- generated pictures (lesson 34): features (N, D) of pictures, as a network sees them
+
+def fid(real, made):
+    """The Frechet distance of two clouds of features (Heusel et al. 2017): of Gaussians with their means and covariances.
+
+    It is biased: few pictures make it larger, so compare only with as many. Needs more pictures than features.
+    """
+    real, made = real.double(), made.double()
+    spread = [features.T.cov() for features in (real, made)]
+    root = torch.linalg.eigvals(spread[0] @ spread[1]).sqrt().real.sum()
+    return ((real.mean(0) - made.mean(0)).square().sum() + spread[0].trace() + spread[1].trace() - 2 * root).item()
+
+
+def kid(real, made):
+    """The kernel distance of two clouds of features (Binkowski et al. 2018): zero on average where nothing differs, at any
+    number of pictures. The kernel is (x y / D + 1) ** 3."""
+    real, made = real.double(), made.double()
+
+    def kernel(a, b):
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    def among(a):
+        return (kernel(a, a).sum() - kernel(a, a).trace()) / (len(a) * (len(a) - 1))
+    return (among(real) + among(made) - 2 * kernel(real, made).mean()).item()

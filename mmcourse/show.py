@@ -8,6 +8,7 @@ from html import escape
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from PIL import Image
 
@@ -42,8 +43,12 @@ def figure(fig, alt):
 
 
 def html(fig, alt):
-    """The figure as one <img> with its alt text, for widgets that redraw themselves."""
-    data = base64.b64encode(_png(fig)).decode()
+    """The figure as one <img> with its alt text, for widgets that redraw themselves: made quickly, not kept small."""
+    canvas, buffer = FigureCanvasAgg(fig), io.BytesIO()
+    canvas.draw()
+    Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(buffer, "PNG", compress_level=1)
+    plt.close(fig)
+    data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img alt="{escape(alt)}" style="max-width: 100%" src="data:image/png;base64,{data}">'
 
 

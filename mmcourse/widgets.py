@@ -3,8 +3,21 @@
 import inspect
 import os
 import sys
+import time
 
 from mmcourse import show
+
+SLOW = 0.1                                              # seconds: a longer wait is announced
+# Two things that ipywidgets leaves out: JupyterLab must not take a control's arrow keys for its own (but still saves by
+# Ctrl+S), and a slider's handle has no name.
+KEYS = """addEventListener("keydown", ({key, target}) => {
+  if (!target.closest?.(".mm-explorer")) return;
+  target.toggleAttribute("data-lm-suppress-shortcuts", key.startsWith("Arrow"));
+}, true);
+addEventListener("focusin", ({target}) => {
+  const slider = target.closest(".mm-explorer .widget-slider");
+  if (slider) target.ariaLabel = slider.querySelector("label").textContent;
+});"""
 
 
 def interactive():
@@ -16,9 +29,9 @@ def explorer(draw, **controls):
     """Show `draw(**values)` -> (figure, alt text) with one control for each value.
 
     A control is a list of words (a menu), (lowest, highest, step) of whole or broken numbers (a slider) or a text (a line
-    to type in); it starts at the default of `draw`'s argument. Without a person in front of it, the first picture is shown,
-    and every control is tried at both ends, or with its text, so that a figure which breaks there is found when the lesson
-    is built.
+    to type in); it starts at the default of `draw`'s argument. A picture that takes longer than `SLOW` is announced by
+    "thinking ..." above it. Without a person in front of it, the first picture is shown, and every control is tried at
+    both ends, or with its text, so that a figure which breaks there is found when the lesson is built.
     """
     start = {name: value.default for name, value in inspect.signature(draw).parameters.items()}
     if not interactive():
@@ -28,19 +41,24 @@ def explorer(draw, **controls):
                 show.html(*draw(**{**start, name: end}))
         return
     import ipywidgets
-    from IPython.display import display
-
-    picture = ipywidgets.HTML(show.html(*draw(**start)))
-    boxes = {name: _control(ipywidgets, name, choice, start[name]) for name, choice in controls.items()}
+    from IPython.display import Javascript, display
 
     def redraw(_):
-        picture.value = show.html(*draw(**{name: box.value for name, box in boxes.items()}))
+        start = time.perf_counter()
+        note.value = "thinking ..." * (took[0] > SLOW)
+        try:
+            place.value = show.html(*draw(**{name: box.value for name, box in boxes.items()}))
+        finally:
+            note.value, took[0] = "", time.perf_counter() - start
 
+    boxes = {name: _control(ipywidgets, name, choice, start[name]) for name, choice in controls.items()}
+    note, place, took = ipywidgets.HTML(layout=ipywidgets.Layout(height="1.6em")), ipywidgets.HTML(), [0.0]
+    redraw(None)
     for box in boxes.values():
         box.observe(redraw, names="value")
-    panel = ipywidgets.VBox([*boxes.values(), picture])
+    panel = ipywidgets.VBox([*boxes.values(), note, place])
     panel.add_class("mm-explorer")
-    display(panel)
+    display(panel, Javascript(KEYS))
 
 
 def _control(ipywidgets, name, choice, value):

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-import minicourse
+import desk
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
@@ -41,10 +41,4 @@ def page(browser):
 @pytest.fixture
 def checkout(tmp_path):
     """A copy of the course, in which the browser may save what it likes."""
-    minicourse.copy_package(tmp_path)
-    shutil.copytree(minicourse.CHECKOUT / "notebooks", tmp_path / "notebooks")
-    (tmp_path / "data").symlink_to(minicourse.CHECKOUT / "data")
-    settings = tmp_path / "home/config/lab/user-settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings"
-    settings.parent.mkdir(parents=True)
-    settings.write_text('{"windowingMode": "none"}')               # else cells out of sight are not in the page
-    return tmp_path
+    return desk.copy_course(tmp_path)

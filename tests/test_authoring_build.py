@@ -1,6 +1,7 @@
 """Building a small course: what is written, what runs again, what `--check` finds, what is refused."""
 
 import base64
+import dataclasses
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from test_authoring_source import LESSON, course
 
 import mmcourse
 from mmcourse import UsageError
-from mmcourse.authoring import execute
+from mmcourse.authoring import execute, syllabus
 from mmcourse.authoring.build import build, repository, write
 from mmcourse.authoring.notebook import notebook
 from mmcourse.authoring.source import folders, read
@@ -423,3 +424,37 @@ def test_a_run_and_a_failure(root, capsys):
     (root / BUILT[1]).unlink()
     assert build([11]) == 0
     assert (root / BUILT[1]).read_bytes() == first
+
+
+def test_what_a_teacher_plans_with(root, runs):
+    text = (root / "README.md").read_text(encoding="utf-8")
+    (root / "README.md").write_text(text + "\n<!-- teaching -->\n<!-- /teaching -->\n", encoding="utf-8")
+    change(root, LESSON_11, "# ### Smaller", "# ## Try it: a slider")
+    task = "# %% [markdown] task=\"11.1\"\n"
+    there = (root / EXERCISES_11).read_text(encoding="utf-8")
+    title = there[there.index(task) + len(task):].splitlines()[0]
+    change(root, EXERCISES_11, title, "# ## 11.1 Predict\n# *3 points · 10 minutes · easy*")
+    assert build() == 0
+    assert "| 11 | 75 | 2 | a slider | 11.1 (10 min) | | |" in (root / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_glossary_and_the_chinese_readme(root, runs, capsys):
+    (root / "README.zh.md").write_text("<!-- syllabus --><!-- /syllabus -->\n", encoding="utf-8")
+    assert build() == 0
+    page = (root / "docs/glossary.md").read_text(encoding="utf-8")
+    assert page.endswith("|---|---|---|\n| attention | 注意力 | [11](../notebooks/11_attention.ipynb) |\n")
+    assert "[Attention](notebooks/11_attention.ipynb) | 注意力 | 75 | 入门 |" in (root / "README.zh.md").read_text("utf-8")
+    change(root, LESSON_11, "注意力", "注目")
+    assert build(check=True) == 1
+    said = capsys.readouterr().err
+    for name in ("docs/glossary.md: the glossary", "README.zh.md: the syllabus"):
+        assert f"{name} is not what the headers of the lessons say" in said
+    assert build() == 0 and "注目" in (root / "docs/glossary.md").read_text(encoding="utf-8")
+
+
+def test_a_word_has_one_translation(root):
+    one = read(root / LESSON_11, root)
+    header = one.header | {"words": {"attention": "注目"}}
+    other = dataclasses.replace(one, number=12, shown="lessons/12_x/lesson.py", header=header)
+    with pytest.raises(UsageError, match="12_x/lesson.py:1: the word 'attention' is 注目 here and 注意力 in lesson 11"):
+        syllabus.glossary([other, one])

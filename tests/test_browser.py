@@ -1,6 +1,6 @@
 """The learner's way in a real browser: `mmcourse lab`, lesson 11, run it, move a slider by keyboard."""
 
-
+import desk
 import minicourse
 from playwright.sync_api import expect
 
@@ -11,19 +11,16 @@ def test_run_lesson_11_and_move_a_slider(checkout, page):
     path = checkout / "notebooks" / f"{LESSON}.ipynb"
     before = path.read_bytes()
     with minicourse.lab(checkout, "11") as (_, said):
-        page.goto(said[-3].strip())
-        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=30_000)
-        _run_all(page)
+        desk.open_and_run(page, desk.address(said))
+        _all_ran(page)
         _move_slider(page)
         _save(page, path)
         assert path.read_bytes() == before                         # it only ran
         assert page.outside == []
 
 
-def _run_all(page):
-    """Run all cells and wait for the last. One that fails stops the run and leaves empty prompts behind."""
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+def _all_ran(page):
+    """Wait for the last cell. One that fails stops the run and leaves empty prompts behind."""
     prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(node => node.textContent)"
     page.wait_for_function(f"{prompts}.includes('[*]:')", polling=100, timeout=10_000)
     page.wait_for_function(f"!{prompts}.includes('[*]:')", polling=500, timeout=300_000)

@@ -99,7 +99,7 @@ def test_describe(images):
     assert len(said) == 3 and all(isinstance(sentence, str) for sentence in said)
     assert ours.describe(shown[0]) == said[0] and ours.describe(shown[1].convert("RGBA")) == said[1]
     assert ours.describe(shown, beams=2)[2] == ours.describe(shown[2], beams=2)
-    drawn = [ours.describe(shown, temperature=1.0, top_p=0.9, seed=seed) for seed in (0, 0, 1)]
+    drawn = [ours.describe(shown, temperature=1.0, top_p=0.9, seed=seed, tries=1) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
     with pytest.raises(ValueError, match="no style 'poem': choose one of full, object"):
         ours.describe(shown, style="poem")
@@ -150,7 +150,7 @@ def test_self_critical_learning_follows_the_reward():
         lost.backward()
         optimizer.step()
         lengths.append(sum(len(sentence.split()) for sentence in
-                           ours.describe([scene.image() for scene in shown], temperature=1.0)))
+                           ours.describe([scene.image() for scene in shown], temperature=1.0, tries=1)))
     assert sum(lengths[-3:]) < 0.6 * sum(lengths[:3]), lengths
 
 
@@ -159,7 +159,7 @@ def told(shipped):
     """Held-out scenes, and what it says of them at once and with eight tries."""
     scenes = [world.sample(seed) for seed in world.split("test").seeds[:200]]
     images = [scene.image() for scene in scenes]
-    return scenes, shipped.describe(images), shipped.describe(images, tries=8)
+    return scenes, shipped.describe(images, tries=1), shipped.describe(images)
 
 
 def test_the_shipped_captioner_names_what_is_there(told):
@@ -168,22 +168,22 @@ def test_the_shipped_captioner_names_what_is_there(told):
     assert scores["hallucinating"] <= 0.01 and scores["f1"] >= 0.97 and scores["unread"] == 0, scores
 
 
-@pytest.mark.xfail(reason="The goal of 98% wholly true captions is not reached at the first try: 92 to 94% are. Others state a false relation.")
 def test_the_shipped_captioner_tells_nothing_but_the_truth(told):
-    scenes, once, _ = told
-    assert truthfulness(scenes, once)["true"] >= 0.98
+    scenes, _, checked = told
+    truth = truthfulness(scenes, checked)
+    assert truth["true"] >= 0.98 and truth["f1"] >= 0.98 and truth["hallucinating"] <= 0.005
 
 
-def test_a_second_try_helps(told):
-    scenes, once, often = told
-    assert truthfulness(scenes, once)["true"] < truthfulness(scenes, often)["true"] >= 0.98
+def test_checking_itself_helps(told):
+    scenes, first, checked = told
+    assert 0.85 <= truthfulness(scenes, first)["true"] < truthfulness(scenes, checked)["true"]
 
 
 def test_every_style_is_a_style_of_its_own(shipped):
     scenes = [scene for scene in map(world.sample, range(2 ** 31, 2 ** 31 + 150)) if len(scene) > 2]
     images, lengths = [scene.image() for scene in scenes], {}
     for style in world.STYLES:
-        said = shipped.describe(images, style=style)
+        said = shipped.describe(images, style=style, tries=1)
         lengths[style] = sum(len(sentence.split()) for sentence in said) / len(said)
         if style == "negation":
             assert all({"no", "not"} & set(sentence.split()) for sentence in said)
@@ -193,7 +193,7 @@ def test_every_style_is_a_style_of_its_own(shipped):
 def test_the_shipped_captioner_in_transformers(shipped, images):
     pytest.importorskip("transformers")
     want = decode(to_transformers(shipped.cpu()).generate(pixel_values=images, do_sample=False))
-    assert shipped.describe([world.sample(2 ** 31 + i).image() for i in range(3)]) == want
+    assert shipped.describe([world.sample(2 ** 31 + i).image() for i in range(3)], tries=1) == want
 
 
 def test_the_file_is_small(shipped):

@@ -18,7 +18,7 @@ from mmcourse.authoring.build import build
 
 ROOT = mmcourse.root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-README = (ROOT / "README.md").read_text()
+README, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md"))
 FLOORS = [("mmcourse",), ("world", "progress"), ("models", "training", "metrics", "batches"), ("recipes",), ("zoo", "ladder"),
           ("show", "widgets", "editor"), ("checks",), ("workspace", "grading", "authoring"), ("cli",)]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
@@ -77,11 +77,30 @@ def test_the_readme_names_commands_that_exist():
     assert {"lab", "test"} <= set(re.findall(r"^make (\w+)", README, re.M)) <= targets
 
 
-@pytest.mark.parametrize("document", [README], ids=["README"])
-def test_links_inside_the_project_are_alive(document):
-    for link in re.findall(r"\]\(([^)#]+?)\)", document):
+@pytest.mark.parametrize("name", ["README.md", "README.zh.md", "docs/classes.md", "docs/glossary.md"])
+def test_links_inside_the_project_are_alive(name):
+    page = ROOT / name
+    for link in re.findall(r"\]\(([^)#]+?)\)", page.read_text(encoding="utf-8")):
         if "://" not in link:
-            assert (ROOT / link).exists(), f"the README links to {link}, which is not there"
+            assert (page.parent / link).exists(), f"{name} links to {link}, which is not there"
+
+
+def skeleton(text):
+    """What a README is in any language: levels of headings, commands, code words, links, numbers of rows and items."""
+    fences = re.findall(r"^```\n(.*?)^```", text, re.M | re.S)
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    links = set(re.findall(r"\]\(([^)]+)\)", prose)) - {"README.md", "README.zh.md"}
+    return {"headings": [len(level) for level in re.findall(r"^(#+) ", prose, re.M)],
+            "commands": [[line.split("  #")[0].split(" #")[0].strip() for line in fence.splitlines()] for fence in fences],
+            "code": sorted(set(re.findall(r"`([^`\n]+)`", prose))), "links": sorted(links),
+            "rows": len(re.findall(r"^\|", prose, re.M)),
+            "items": len(re.findall(r"^(?:-|\d\.) ", prose, re.M)),
+            "built": re.findall(r"<!-- (\S+) -->", prose)}
+
+
+@pytest.mark.parametrize("part", skeleton(README))
+def test_the_chinese_readme_keeps_step(part):
+    assert skeleton(CHINESE)[part] == skeleton(README)[part]
 
 
 def test_notebooks_are_what_their_sources_say(capsys):

@@ -1,4 +1,4 @@
-"""`mmcourse build`: lessons/ -> notebooks/, exercises/, solutions/ and the README's table.
+"""`mmcourse build`: lessons/ -> notebooks/, exercises/, solutions/, the tables of the READMEs and docs/glossary.md.
 
 A notebook is written again when what is built from its source (text, includes, templates) differs from the
 file. It runs again only when its code differs, or a file of mmcourse/ or data/ that it opened in its last
@@ -48,7 +48,7 @@ class Job:
 
 
 def build(numbers=None, check=False, repo=None):
-    """Build the lessons with these numbers (all by default) and the README's table; return 0, 1 for problems.
+    """Build the lessons with these numbers (all by default) and what is built from all headers; return 0, 1 for problems.
 
     With `check`, run and write nothing and list every difference from the files. `repo` ("OWNER/NAME") first
     sets the repository's address in pyproject.toml. Problems go to stderr; one faulty lesson does not stop
@@ -66,7 +66,7 @@ def build(numbers=None, check=False, repo=None):
     jobs, problems = _jobs(root, [source for source in sources if source.number in chosen], lessons)
     problems += [problem for number in sorted(chosen & set(faulty)) for problem in faulty[number]]
     if not faulty:
-        problems += _readme(root, sources, check)
+        problems += _pages(root, sources, check)
     if not numbers:
         problems += _orphans(root, lessons)
     for problem in problems:
@@ -231,21 +231,26 @@ def _orphans(root, lessons):
             if not (root / "lessons" / path.stem / sources[kind]).exists()]
 
 
-def _readme(root, sources, check):
-    """Bring the README's table up to date, or only say that it is not."""
-    path = root / "README.md"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+def _pages(root, sources, check):
+    """Bring the READMEs' tables and the glossary up to date, or only say that they are not."""
+    lessons, sets = ([source for source in sources if source.kind == kind] for kind in ("lesson", "exercises"))
+    texts = {name: (root / name).read_text(encoding="utf-8") if (root / name).exists() else ""
+             for name in ("README.md", "README.zh.md", "docs/glossary.md")}
+    problems = []
     try:
-        wanted = syllabus.readme(text, *([source for source in sources if source.kind == kind]
-                                         for kind in ("lesson", "exercises")))
+        wanted = {"docs/glossary.md": syllabus.glossary(lessons),
+                  "README.md": syllabus.readme(texts["README.md"], lessons, sets)}
+        if texts["README.zh.md"]:
+            wanted["README.zh.md"] = syllabus.readme(texts["README.zh.md"], lessons, sets, "zh")
     except UsageError as error:
         return [str(error)]
-    if text == wanted:
-        return []
-    if check:
-        return ["README.md: the syllabus is not what the headers of the lessons say; run `mmcourse build`"]
-    write(path, wanted)
-    return []
+    for name, text in wanted.items():
+        if check and texts[name] != text:
+            what = "glossary" if name.startswith("docs") else "syllabus"
+            problems.append(f"{name}: the {what} is not what the headers of the lessons say; run `mmcourse build`")
+        elif texts[name] != text:
+            write(root / name, text)
+    return problems
 
 
 def repository(root):

@@ -2,8 +2,8 @@
 
 What shows, and how, stands in the notebook: `slideshow: {slide_type, minutes}` as in Jupyter (slide,
 subslide, fragment, notes; "-" goes on with the slide; all else is left out) and the tag `hide-input`. The
-output of visible code comes one step after it. How large things are and where they stand is decided in the
-browser, by assets/deck.js.
+output of visible code comes one step after it, and so does that of hidden code where the slide says "Predict".
+How large things are and where they stand is decided in the browser, by assets/deck.js.
 """
 
 import base64
@@ -21,6 +21,7 @@ SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg
 WIDGET = "application/vnd.jupyter.widget-view+json"
 FACTS = {"lesson", "title", "question", "minutes", "objectives"}
 FOLD = re.compile(r"<details><summary>For teachers</summary>\s*(.*?)\s*</details>", re.DOTALL)   # how notes are built
+PREDICT = re.compile(r"\b(Predict|Guess)\b")
 HEADING = re.compile(r"\s*#{1,4}[ \t]+(.+?)[ \t]*(?:\n|$)")
 
 
@@ -88,7 +89,8 @@ def _read(path):
 def _slides(notebook):
     """The cells as slides, the title first.
 
-    Each is a dict of heading, cells, notes (Markdown), seconds (0: not said) and the number of its steps.
+    Each is a dict of heading, cells, notes (Markdown), seconds (0 for the title) and the number of its
+    steps.
     """
     slides = [_slide("")]
     for cell in notebook.cells:
@@ -103,7 +105,18 @@ def _slides(notebook):
             slides.append(_slide(slides[-1]["heading"]))
         slides[-1]["seconds"] += round(60 * show.get("minutes", 0))
         _add(slides[-1], cell, kind == "fragment")
+    for slide in slides[1:]:
+        slide["seconds"] = slide["seconds"] or _seconds(slide)
     return [slide for slide in slides if slide["cells"] or slide is slides[0]]
+
+
+def _seconds(slide):
+    """How long a talk stays on a slide that does not say it: 150 words a minute, 3 s a line of code, 15 s an output."""
+    seconds = 10
+    for cell in slide["cells"]:
+        seconds += 0.4 * len(cell.source.split()) if cell.cell_type == "markdown" else 0
+        seconds += 3 * len(cell.source.splitlines()) * cell.code + 15 * len(cell.outputs)
+    return round(seconds / 10) * 10
 
 
 def _slide(heading):
@@ -122,7 +135,8 @@ def _add(slide, cell, fragment):
     cell.step = cell.output_step = slide["steps"] if fragment else 0
     cell.outputs = [output for output in cell.get("outputs", []) if _shows(output)]
     cell.code = cell.cell_type == "code" and "hide-input" not in cell.metadata.get("tags", [])
-    if cell.code and cell.outputs:
+    asked = any(PREDICT.search(one.source) for one in slide["cells"] if one.cell_type == "markdown")
+    if cell.outputs and (cell.code or asked and not fragment):
         slide["steps"] += 1
         cell.output_step = slide["steps"]
     if cell.outputs or cell.source.strip() and (cell.code or cell.cell_type == "markdown"):

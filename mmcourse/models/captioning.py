@@ -68,12 +68,12 @@ class Captioner(nn.Module):
         return (drawn - images).abs().mean((1, 2, 3)) < 0.05       # held-out scenes: 0.03 at most
 
     @torch.inference_mode()
-    def describe(self, images, style="full", tries=1, seed=0, **choice):
+    def describe(self, images, style="full", tries=8, seed=0, **choice):
         """A sentence about a PIL image, or a list of them about a list.
 
-        style is one of world.STYLES; `choice` as in `write`. With tries > 1 it checks itself: as
-        long as what its own eye reads does not bear a sentence out, it draws another, so many
-        times at most. Warns where a picture is not `familiar`: what is said of a photograph
+        style is one of world.STYLES; `choice` as in `write`. It checks itself: as long as what its
+        own eye reads does not bear a sentence out, it draws another, up to `tries` in all
+        (tries=1: it says what comes first). Warns where a picture is not `familiar`: what is said of a photograph
         means nothing.
         """
         if style not in STARTS:
@@ -85,13 +85,11 @@ class Captioner(nn.Module):
         context = self.see(shown)
         said = self.write(context, style, seed=seed, **choice)
         scenes = self.vision.read(shown) if tries > 1 else []
-        for attempt in range(1, tries):
-            wrong = [i for i, scene in enumerate(scenes) if not is_true(scene, said[i])]
-            if not wrong:
-                break
-            again = self.write(context[wrong], style, seed=seed + attempt, temperature=0.7)
-            for i, sentence in zip(wrong, again):
-                said[i] = sentence
+        for i, scene in enumerate(scenes):                # one by one: its neighbors change nothing
+            for attempt in range(1, tries):
+                if is_true(scene, said[i]):
+                    break
+                said[i] = self.write(context[[i]], style, seed=seed + attempt, temperature=0.7)[0]
         return said[0] if isinstance(images, Image.Image) else said
 
     def write(self, context, style="full", beams=1, length_penalty=1.0, seed=0, **choice):

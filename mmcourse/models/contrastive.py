@@ -164,20 +164,41 @@ def as_clip(model):
     return theirs.eval()
 
 
-def save_for_transformers(model, folder):
-    """Write model, tokenizer and picture processor into a folder that transformers' pipelines open offline."""
+def as_text(encoder):
+    """A TextEncoder as transformers' CLIPTextModel, with equal outputs. Its word i is our word order(V)[i]."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    block, weights = encoder.encoder.blocks[0], names_of_text(encoder)
+    (vocab, width), words = encoder.embedding.words.weight.shape, "embeddings.token_embedding.weight"
+    theirs = CLIPTextModel(CLIPTextConfig(
+        hidden_size=width, intermediate_size=block.think[0].out_features, num_hidden_layers=len(encoder.encoder.blocks),
+        hidden_act="gelu", num_attention_heads=block.attend.num_heads, vocab_size=vocab, pad_token_id=0, bos_token_id=1,
+        eos_token_id=vocab - 1, max_position_embeddings=len(encoder.embedding.places.weight)))
+    theirs.load_state_dict(weights | {words: weights[words][order(vocab)]})
+    return theirs.eval()
+
+
+def tokenizer():
+    """`batches.encode` as a tokenizer of transformers, with words in our `order`."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import CLIPImageProcessorPil, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     words = [batches.WORDS[number] for number in order(len(batches.WORDS))]
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    fast = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}))
+    fast.normalizer = normalizers.Lowercase()
+    fast.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex("[.,?]"), "isolated")])
-    tokenizer.post_processor = processors.TemplateProcessing(
+    fast.post_processor = processors.TemplateProcessing(
         "<start> $A <end>", special_tokens=[("<start>", 1), ("<end>", len(words) - 1)])
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<start>", eos_token="<end>",
-                            model_max_length=64).save_pretrained(folder)
+    return PreTrainedTokenizerFast(tokenizer_object=fast, pad_token="<pad>", bos_token="<start>", eos_token="<end>",
+                                   model_max_length=64)
+
+
+def save_for_transformers(model, folder):
+    """Write model, tokenizer and picture processor into a folder that transformers' pipelines open offline."""
+    from transformers import CLIPImageProcessorPil
+
+    tokenizer().save_pretrained(folder)
     side = {"height": 64, "width": 64}
     CLIPImageProcessorPil(size=side, resample=4, do_center_crop=False, crop_size=side, image_mean=[0.5] * 3,
                           image_std=[0.5] * 3).save_pretrained(folder)

@@ -86,6 +86,7 @@ def train(name, steps=None, until=None):
     checkpoint = mmcourse.root() / "runs" / f"{name}.safetensors"
     losses = training.fit(model, recipe.batch, recipe.loss, steps, checkpoint=checkpoint, **recipe.options)
     seconds = round(time.perf_counter() - start)
+    model.load_state_dict(packed(model))                  # judged as it is shipped
     scores = {key: round(value, 4) for key, value in recipe.evaluate(model).items()}
     print(f"{name}: {steps} steps, loss {losses[-1]:.4f}, held-out scores {scores}")
     ship(name, model, {"scores": scores, "steps": steps, "seconds": seconds, "device": str(mmcourse.device())})
@@ -123,12 +124,20 @@ def curve(recipe, model, steps, until, every=100):
     return points
 
 
+def packed(model):
+    """A model's weights as they are shipped: in float32, or in float16 where that would take more than 8 MB."""
+    tensors = {key: value.contiguous().cpu() for key, value in model.state_dict().items()}
+    if sum(value.nbytes for value in tensors.values()) <= 8e6:
+        return tensors
+    return {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
+
+
 def ship(name, model, facts):
     """Write a model's weights as safetensors and its line in the manifest, each whole or not at all."""
     weights().mkdir(parents=True, exist_ok=True)
     path = weights() / f"{name}.safetensors"
     beside = path.with_suffix(".tmp")
-    save_file({key: value.contiguous().cpu() for key, value in model.state_dict().items()}, beside)
+    save_file(packed(model), beside)
     beside.chmod(0o644)                                   # safetensors makes it readable for its owner alone
     digest = hashlib.sha256(beside.read_bytes()).hexdigest()
     os.replace(beside, path)

@@ -71,7 +71,7 @@ def batch(step, spec=STANDARD):
     shown, said = zip(*(drawn(seed, spec) for seed in range(step * batches.STRIDE, step * batches.STRIDE + PICTURES)))
     chance = torch.Generator().manual_seed(step)
     said = [sentence if keep else "" for sentence, keep in zip(said, torch.rand(PICTURES, generator=chance) > 0.1)]
-    times = torch.sigmoid(torch.randn(PICTURES, generator=chance) * 0.9 + 0.5)
+    times = torch.sigmoid(torch.randn(PICTURES, generator=chance) * 1.2 + 1.6)     # mostly where things find their places
     return batches.pictures(shown), batches.encode(said)[0], times, torch.randn(PICTURES, 3, 64, 64, generator=chance)
 
 
@@ -108,5 +108,5 @@ def evaluate(model, n=100, first=2 ** 31 + 77):
     return {"overall": scores.pop("overall")} | scores
 
 
-RECIPE = Recipe(model=model, batch=batch, loss=loss, steps={"cpu": 7000, "gpu": 20000}, evaluate=evaluate,
+RECIPE = Recipe(model=model, batch=batch, loss=loss, steps={"cpu": 12000, "gpu": 20000}, evaluate=evaluate,
                 options={"lr": 2e-3, "muon": 0.02, "warmup": 100, "every": 200})

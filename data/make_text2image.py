@@ -1,0 +1,145 @@
+"""Measure the shipped text-to-image model for lesson 34, and write the numbers into data/text2image.json.
+
+    python data/make_text2image.py [NAME ...] [--count 500]
+
+NAME is one of the parts below, by default those that are not there yet for the shipped weights. At 500 sentences a category
+about half an hour on one core; a part that is there is not measured again, so a stopped run goes on.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+
+from mmcourse import batches, metrics, recipes, world, zoo
+from mmcourse.models.text2image import images
+from mmcourse.models.vae import VAE, scale_factor, vae_loss
+from mmcourse.recipes.text2image import drawn
+from mmcourse.training import fit
+
+TO = Path(__file__).with_name("text2image.json")
+FIRST = 2 ** 31 + 50_000                                     # sentences that nothing was chosen by
+WEIGHTS, STEPS = (0, 1, 1.5, 2, 3, 5, 8, 12), (2, 4, 8, 12, 20, 50)
+
+
+def asked(category, count):
+    return world.prompts(category, count, FIRST + world.CATEGORIES.index(category))
+
+
+def all_asked(count):
+    return [prompt for category in world.CATEGORIES for prompt in asked(category, count)]
+
+
+def draw(prompts, **options):
+    return zoo.load("text2image").draw([prompt.text for prompt in prompts], seed=FIRST, **options)
+
+
+def category(name):
+    def measure(count):
+        prompts = asked(name, count)
+        return {"share": world.score(prompts, draw(prompts))[name], "count": count}
+    return measure
+
+
+def features(pictures):
+    """What the course's eye sees, (N, 128): the mean of its tokens."""
+    eye = zoo.load("vision")
+    with torch.no_grad():
+        return torch.cat([eye(part).mean(1) for part in batches.pixels(pictures).split(100)])
+
+
+def real(count, first):
+    """As many pictures of the world as there are sentences, of one to four things, as in training."""
+    return [world.sample(seed, world.Spec(objects=(1, 4))).image(64) for seed in range(first, first + count)]
+
+
+def diversity(prompts, **options):
+    """The mean distance between the features of pictures of one sentence, by pairs of eight seeds."""
+    apart = []
+    for prompt in prompts:
+        seen = features(draw([prompt] * 8, **options))
+        apart.append(torch.pdist(seen).mean().item())
+    return sum(apart) / len(apart)
+
+
+def guidance(count):
+    """Quality, distance to real pictures, and diversity, by guidance weight."""
+    prompts, rows = all_asked(max(2, count // 20)), []
+    some, eye = all_asked(1)[:3], features(real(2 * count, FIRST))
+    for weight in WEIGHTS:
+        pictures = draw(prompts, guidance=weight)
+        rows.append({"guidance": weight, "overall": world.score(prompts, pictures)["overall"],
+                     "kid": metrics.kid(eye, features(pictures)), "diversity": diversity(some, guidance=weight)})
+    return {"rows": rows, "count": len(prompts)}
+
+
+def steps(count):
+    """Quality by number of steps."""
+    prompts = all_asked(max(2, count // 20))
+    return {"rows": [{"steps": n, "overall": world.score(prompts, draw(prompts, steps=n))["overall"]} for n in STEPS],
+            "count": len(prompts)}
+
+
+def distances(count):
+    """FID and KID between pictures of fresh sentences and fresh renders, and between two sets of renders."""
+    said = [scene.caption(seed, "full") for seed in range(FIRST, FIRST + 2 * count)
+            for scene in [world.sample(seed, world.Spec(objects=(1, 4)))]]
+    made = features(zoo.load("text2image").draw(said, seed=FIRST))
+    one, other = features(real(2 * count, FIRST + 10 ** 6)), features(real(2 * count, FIRST + 2 * 10 ** 6))
+    return {"drawn": {"fid": metrics.fid(one, made), "kid": metrics.kid(one, made)},
+            "renders": {"fid": metrics.fid(one, other), "kid": metrics.kid(one, other)}, "count": 2 * count}
+
+
+def nearest(count):
+    """The nearest of many training pictures: root mean squared distance, of drawn pictures and of fresh renders."""
+    training, said = 40 * count, [drawn(FIRST + k) for k in range(count // 5)]
+    made = batches.pixels(zoo.load("text2image").draw([sentence for _, sentence in said], seed=FIRST))
+    fresh, best = batches.pictures([scene for scene, _ in said]), torch.full((2, len(said)), torch.inf)
+    for step in range(count):                                           # 40 of the 48 pictures of each of the first steps
+        seen = batches.pictures([drawn(step * batches.STRIDE + k)[0] for k in range(40)]).flatten(1)
+        for row, pictures in enumerate((made, fresh)):
+            best[row] = best[row].minimum(torch.cdist(pictures.flatten(1), seen).min(1).values)
+    best = best / made[0].numel() ** 0.5
+    rows = {name: {"median": row.median().item(), "smallest": row.min().item()}
+            for name, row in zip(("drawn", "fresh"), best)}
+    return rows | {"training": training, "count": len(said)}
+
+
+def vae(count):
+    """A VAE trained for 3 * count steps: its error, its scale factor, and how many scenes the oracle still reads right."""
+    torch.manual_seed(0)
+    model = VAE()
+    fit(model, lambda step: batches.pictures(batches.scenes(step, 24)), vae_loss, 3 * count, lr=2e-3)
+    scenes = [world.sample(seed) for seed in range(FIRST, FIRST + count)]
+    pictures = batches.pictures(scenes)
+    with torch.no_grad():
+        back = model.decode(model.encode(pictures)[0])
+    right = sum(world.read(image) == scene for image, scene in zip(images(back), scenes))
+    return {"rmse": (back - pictures).square().mean().sqrt().item(), "scale": scale_factor(model, pictures),
+            "read": right / count, "count": count}
+
+
+PARTS = {name: category(name) for name in world.CATEGORIES} | {
+    "guidance": guidance, "steps": steps, "distances": distances, "nearest": nearest, "vae": vae}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="; ".join(PARTS))
+    parser.add_argument("--count", type=int, default=500)
+    given, digest = parser.parse_args(), recipes.manifest()["text2image"]["sha256"]
+    for name in given.names or PARTS:
+        found = json.loads(TO.read_text("utf-8")) if TO.exists() else {}
+        mark = "any" if name == "vae" else digest
+        if not given.names and found.get(name, {}).get("weights") == mark and found[name]["count"] >= given.count // 20:
+            continue
+        start = time.perf_counter()
+        found[name] = PARTS[name](given.count) | {"weights": mark}
+        print(name, found[name], f"{time.perf_counter() - start:.0f} s", flush=True)
+        TO.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,614 @@
+# ---
+# title: Text to image
+# question: A model paints pictures out of noise. How does a sentence decide which?
+# minutes: 90
+# level: advanced
+# objectives:
+#   - let a Transformer that denoises pictures read a sentence by cross-attention
+#   - train it with and without dropped sentences, and derive classifier-free guidance
+#   - choose a guidance weight, and measure what it buys and costs
+#   - edit pictures, and see which word acts where
+#   - judge what was drawn by facts, by FID and KID, and by the nearest training picture
+# prerequisites: [21, 33]
+# device: Two CPU cores are enough.
+# words:
+#   text to image: 文生图
+#   cross-attention: 交叉注意力
+#   classifier-free guidance: 无分类器引导
+#   negative prompt: 反向提示词
+#   diversity: 多样性
+#   inpainting: 图像修补
+#   composition: 组合性
+#   memorisation: 记忆化
+#   variational autoencoder: 变分自编码器
+#   latent space: 潜空间
+# ---
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Who told it what to paint?
+# Lesson 33's models paint pictures that look like those of the world. You cannot tell them **which**. Below, the same model paints twice from the same noise: once without reading the sentence, once reading it.
+#
+# Predict before you run on: what will the two rows have in common?
+
+# %%
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from torch import nn
+
+import mmcourse
+from mmcourse import device, metrics, show, widgets, world, zoo
+from mmcourse.batches import PAD, WORDS, encode, pictures, pixels
+from mmcourse.models.attention import attention
+from mmcourse.models.dit import DiT
+from mmcourse.models.text2image import images
+from mmcourse.training import fit
+
+# %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
+def light(pictures):
+    """Rounded to 16 levels of each color: the file of the notebook stays small."""
+    return [picture.point(lambda level: round(level / 17) * 17) for picture in pictures]
+
+
+artist = zoo.load("text2image")
+asked = ["a red circle left of a blue square", "two green stars",
+         "a large black triangle and a small pink circle", "a yellow square"]
+blind, reading = artist.draw(asked, guidance=0), artist.draw(asked, guidance=2)
+show.pictures(light(blind + reading), ["(not read)"] * 4 + asked, side=1.1,
+              alt="Two rows of four pictures of shapes. In the first the shapes are any; in "
+                  "the second they are mostly what the sentences below them say.",
+              title="The same noise, without the sentence and with it")
+
+# %% [markdown] slideshow={"slide_type": "notes"}
+# Ask for predictions first. The noise is the same in both rows, so pictures of a column often put things at similar places. What they show differs. guidance=0 means: use only the model's answer to an empty sentence. The rest of the lesson explains this argument.
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# Both rows are sharp pictures of this world. Only the second one listens. Three parts make it listen: an encoder that **reads** the sentence, **cross-attention** that brings words to patches, and **guidance** that makes words count. You build them in this order.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Reading: from words to vectors
+# The text encoder is the one of lesson 21, CLIP's: word vectors plus places, then causal self-attention. But CLIP kept one vector of a sentence. A painter needs to know which word said what, so it keeps **all of them**: (B, T, 128), with a mask that hides padding.
+#
+# Predict: *red* becomes *green* in the first sentence. Which of the vectors change?
+
+# %% slideshow={"slide_type": "fragment"}
+ids, real = encode(["a red circle left of a star", "a green circle left of a star"])
+with torch.no_grad():
+    context, mask = artist.read(ids.to(device()))
+print("vectors", tuple(context.shape), "  words", [WORDS[i] for i in ids[0]])
+moved = (context[0] - context[1]).abs().amax(-1).cpu() > 1e-4
+print("changed:", [WORDS[i] for i in ids[0][moved]])
+assert moved.tolist() == [False, False] + [True] * (ids.shape[1] - 2)
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# Words **behind** the change have read it, words before it have not: the mask is causal. So the vector over *circle* can say "a green circle". It is this mixing that lets the painter bind a color to a shape and not to its neighbour.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Cross-attention: patches ask, words answer
+# $$x \leftarrow x + \mathrm{softmax}\!\left(\frac{(x W_Q)(c\, W_K)^\top}{\sqrt{d}}\right) c\, W_V$$
+#
+# | symbol | what | shape |
+# |---|---|---|
+# | $x$ | patches of the noisy picture | (N, D), N = 64 |
+# | $c$ | words | (T, D) |
+# | scores | which patch needs which word | (N, T) |
+#
+# Every patch asks. Words never change; the same sentence serves all steps.
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# **By hand.** Two words: *red* with key (2, 0) and value 1, *blue* with key (0, 2) and value −1. A patch asks with the query (1.4, 0). So d = 2. What share of its attention does *red* get, and what is added to the patch?
+#
+# <details><summary>Answer</summary>
+#
+# Scores 2.8 / 1.414 = 1.98 and 0. The softmax gives 0.88 and 0.12. Added: 0.88 − 0.12 = 0.76.
+#
+# </details>
+
+# %% slideshow={"slide_type": "fragment"}
+query = torch.tensor([[1.4, 0.0]])
+keys, values = torch.tensor([[2.0, 0.0], [0.0, 2.0]]), torch.tensor([[1.0], [-1.0]])
+added, shares = attention(query, keys, values)
+print(f"shares {shares[0, 0]:.2f} and {shares[0, 1]:.2f}, added {added.item():.2f}")
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ## Beside it: joint attention
+# Stable Diffusion 3 (Esser and others 2024) puts words and patches into **one** sequence. All see all, and words may change their minds about the picture. What does it cost? Count the scores of one head, for 64 patches and T words.
+
+# %% slideshow={"slide_type": "-"}
+print(f"{'':>16}{'self + cross':>18}{'joint':>13}")
+for patches in (64, 4096):
+    for words in (16, 77):
+        cross, joint = patches ** 2 + patches * words, (patches + words) ** 2
+        print(f"{patches:>6} + {words:<4} words{cross:>12,}{joint:>13,}  x {joint / cross:.2f}")
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# For small pictures the sum is what matters, for large ones both cost the same. SD3 gives each kind of token its own weights, so joint attention has more parameters. This lesson uses cross-attention, as PixArt does (Chen and others 2024): words are read **once**, not at each step.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The block
+# You know this block from lesson 33: the time shifts, scales and gates what attention and the feed-forward part do. One line is new: `self.cross`.
+
+# %% include="mmcourse/models/dit.py::DiTBlock"
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Train it, now
+# A small world, so that it takes seconds: one thing that fills 16 × 16 pixels. Four shapes, six colors, 24 sentences. The painter has two blocks; its text encoder is one vector for each word. It predicts the clean picture.
+#
+# In 15 of 100 examples the sentence is **dropped**: replaced by an empty one. Why? Soon.
+
+# %%
+STANDARD = world.SPECS["standard"]
+KINDS = [(color, shape) for color in STANDARD.colors for shape in STANDARD.shapes]
+shown = [world.Scene((world.Object(shape, color),)) for color, shape in KINDS]
+things = pictures(shown)[:, :, 24:40, 24:40]                          # (24, 3, 16, 16)
+said = [f"a {color} {shape}" for color, shape in KINDS]
+ids, nothing = encode(said)[0], encode(["", "a red star"])[0][0]
+
+
+class Painter(nn.Module):
+    """noisy (B, 3, 16, 16), t (B,), ids (B, T) -> the clean pictures (B, 3, 16, 16)"""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(len(WORDS), 64)
+        self.dit = DiT(16, 8, d_model=96, num_heads=4, num_layers=2, d_context=64)
+
+    def forward(self, noisy, t, ids):
+        return self.dit(noisy, t, self.words(ids), ids != PAD)
+
+# %% slideshow={"slide_type": "-"}
+def examples(step, drop):
+    chance = torch.Generator().manual_seed(step)
+    kind = torch.randint(24, (48,), generator=chance)
+    t = torch.rand(48, generator=chance) ** 0.5                    # mostly noisy
+    gone = torch.rand(48, generator=chance) < drop
+    told = torch.where(gone[:, None], nothing, ids[kind])
+    return things[kind], told, t, torch.randn(48, 3, 16, 16, generator=chance)
+
+
+def loss(model, data):
+    picture, told, t, noise = data
+    at = t[:, None, None, None]
+    guess = model((1 - at) * picture + at * noise, t, told)
+    return (guess - picture).square().mean()
+
+
+curves, painters = {}, {}
+for name, drop in (("dropped at times", 0.15), ("never dropped", 0.0)):
+    torch.manual_seed(0)
+    painters[name] = Painter()
+    curves[name] = fit(painters[name], lambda step: examples(step, drop), loss, 120,
+                       lr=5e-3, muon=0.03, warmup=10)
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# Painting is lesson 33's walk in straight steps, from noise at t = 1 to the picture at t = 0. Both pictures, with and without words, come out of one batch. `chunk` cuts it in two: in the **same order** in which you put them together.
+
+# %%
+@torch.no_grad()
+def paint(model, told, guidance, steps=8, seed=0):
+    chance = torch.Generator().manual_seed(seed)
+    x = torch.randn(len(told), 3, 16, 16, generator=chance).to(device())
+    both = torch.cat([told, nothing.expand_as(told)]).to(device())   # words first
+    for step in range(steps, 0, -1):
+        t = torch.full((2 * len(x),), step / steps, device=device())
+        with_words, without = model(x.repeat(2, 1, 1, 1), t, both).chunk(2)
+        picture = without + guidance * (with_words - without)
+        x = x - (x - picture) / step                               # 1 / step of the way
+    return x.cpu()
+
+
+def right(x):
+    """The share of pictures that are nearest to the thing that was asked for, and near."""
+    apart = (x[:, None] - things).square().flatten(2).mean(-1)          # (24, 24)
+    found = apart.argmin(1) == torch.arange(24)
+    return (found & (apart.min(1).values < 0.1)).float().mean().item()
+
+# %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
+fig, ax = plt.subplots(figsize=(8, 3))
+for (name, curve), height in zip(curves.items(), (2.2, 0.6)):
+    ax.plot(curve, linewidth=1.2, label=name)
+ax.set(xlabel="training step", ylabel="loss", yscale="log",
+       title="Dropped sentences cost: what is shown then can only be guessed")
+ax.legend()
+show.figure(fig, alt="Two loss curves. Where sentences are dropped the loss ends higher.")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Classifier-free guidance
+# A trained painter listens, but not enough: in a hard world it hedges. Ho and Salimans (2022): ask twice. What differs between the two answers is what the **words** did. Go further that way:
+#
+# $$\tilde p = p_\varnothing + w \,(p_c - p_\varnothing)$$
+#
+# $p_c$: the picture foreseen with words, $p_\varnothing$: without, $w$: the guidance weight. By hand: a pixel is 0.2 without words and 0.5 with. What do w = 0, 1 and 3 give?
+#
+# <details><summary>Answer</summary>
+#
+# 0.2, 0.5 and 0.2 + 3 · 0.3 = 1.1, which is beyond white.
+#
+# </details>
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# **Why this form?** By Bayes, $p(x \mid c) \propto p(x)\, p(c \mid x)$. Trust the words w times: $p(x)\, p(c \mid x)^w$. Take the gradient of its logarithm, and replace $\nabla \log p(c \mid x)$ by $\nabla \log p(x \mid c) - \nabla \log p(x)$. No classifier is left: that is the name. The foreseen picture is a linear function of this gradient (lesson 33), so the formula carries over.
+#
+# But $p_\varnothing$ must have been **learned**. That is why sentences were dropped.
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ## Break it on purpose: nobody dropped the sentence
+# Your two painters: one has seen empty sentences, the other never. Its answer to an empty sentence is whatever comes out. Predict both rows at w = 1 and at w = 2.
+
+# %% slideshow={"slide_type": "fragment"} tags=["nbval-ignore-output"]
+print(f"{'sentences were':<20}" + "".join(f"   w = {w}" for w in (1, 2, 4)))
+drawn = {}
+for name, model in painters.items():
+    drawn[name] = {w: paint(model, ids, w) for w in (1, 2, 4)}
+    print(f"{name:<20}" + "".join(f"{right(x):>8.0%}" for x in drawn[name].values()))
+assert right(drawn["dropped at times"][1]) > 0.8 and right(drawn["dropped at times"][2]) > 0.7
+assert right(drawn["never dropped"][1]) > 0.8 > 0.5 > right(drawn["never dropped"][2])
+
+# %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
+fig, axes = plt.subplots(2, 2, figsize=(8.6, 1.9))
+for row, (name, results) in zip(axes, drawn.items()):
+    for ax, w in zip(row, (1, 2)):
+        strip = torch.nn.functional.pad(results[w][::2], (1, 1, 1, 1), value=1.0)
+        show.panel(ax, images(torch.cat(list(strip), -1)[None])[0],
+                   f"{name}, w = {w}: {right(results[w]):.0%} right")
+show.figure(fig, alt="Four strips of twelve painted things. With dropped sentences the "
+                     "things are right at both weights; without, they fall apart at 2.")
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# The loss of the broken one was **better**, and without guidance it paints well. It fails only when you turn guidance on. (At w = 4 both are pushed too far: their world is easy, and needs no guidance.) The invariant that catches it: feed the empty sentence alone. The pictures must be pictures of the world, with all its colors. This bug stands in the histories of several public repositories.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## A finished painter
+# `Text2Image`: 64 pixels, four blocks, CLIP's text encoder. Its sentences name one to four things; one of ten was dropped. It learned with **REPA** as well (Yu and others 2025): after half of its blocks, its patches should already know what lesson 14's eye will see in the finished picture.
+#
+# The contact sheet: 98 held-out sentences, 14 of each of GenEval's categories (Ghosh and others 2023), nothing chosen by hand.
+
+# %% tags=["nbval-ignore-output"]
+prompts = [prompt for category in world.CATEGORIES
+           for prompt in world.prompts(category, 14, 2**31 + 4000)]
+sheet = artist.draw([prompt.text for prompt in prompts], seed=2**31, steps=12)
+judged = [world.right(prompt, picture) for prompt, picture in zip(prompts, sheet)]
+
+# %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
+fig, ax = plt.subplots(figsize=(7.6, 3.9))
+board = np.full((7 * 68, 14 * 68, 3), 160, np.uint8)
+for i, (picture, fine) in enumerate(zip(light(sheet), judged)):
+    y, x = i // 14 * 68, i % 14 * 68
+    board[y:y + 68, x:x + 68] = (222, 222, 222) if fine else (213, 94, 0)
+    board[y + 2:y + 66, x + 2:x + 66] = np.asarray(picture)
+ax.imshow(board)
+ax.set_yticks([34 + 68 * i for i in range(7)], world.CATEGORIES)
+ax.set_xticks([])
+ax.tick_params(length=0)
+ax.spines[:].set_visible(False)
+ax.set_title(f"98 sentences: {sum(judged)} right by the oracle; orange frames are wrong")
+show.figure(fig, alt="A sheet of 98 drawn pictures in seven rows, one for each category. "
+                     "Those that the oracle calls wrong have an orange frame.")
+
+# %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
+wrong = [i for i, fine in enumerate(judged) if not fine]
+chosen = (wrong[::max(1, len(wrong) // 8)] + [i for i, fine in enumerate(judged) if fine])[:8]
+show.pictures(light(sheet[i] for i in chosen),
+              [("" if judged[i] else "WRONG: ") + prompts[i].text for i in chosen],
+              side=1.15, alt="Eight drawn pictures with their sentences, wrong ones first.",
+              title="Wrong ones: what is missing?")
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ## GenEval, published and here
+# GenEval asks seven questions of a picture with an object detector; our oracle reads the scene back exactly. Same categories, another world: compare the **shape** of the rows, not their height. (The last column, all attributes of two or three things and a relation, is ours alone.)
+
+# %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
+kept = json.loads((mmcourse.root() / "data/text2image.json").read_text("utf-8"))
+published = {"SD 1.5": (.97, .38, .35, .76, .04, .06), "SD 2.1": (.98, .51, .44, .85, .07, .17),
+             "SDXL": (.98, .74, .39, .85, .15, .23), "IF-XL": (.97, .74, .66, .81, .13, .35),
+             "SD3 medium": (.98, .74, .63, .67, .34, .36)}
+print(f"{'':<18}single   two  count color place binding  all")
+for name, row in published.items():
+    print(f"{name:<18}" + "".join(f"{share:6.2f}" for share in row))
+ours = [kept[category]["share"] for category in world.CATEGORIES]
+print(f"{'ours, ' + str(kept['count']['count']) + ' each':<18}"
+      + "".join(f"{share:6.2f}" for share in ours))
+now = world.score(prompts, sheet)
+print(f"{'ours, just now':<18}" + "".join(f"{now[c]:6.2f}" for c in world.CATEGORIES))
+assert abs(np.mean(ours) - now["overall"]) < 0.3
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# The published rows agree: one thing is easy, color is next, then two things; **count, position and binding** are hard. Adding words of one thing is easy; keeping them apart is not. A model that heard the words as a bag could score well in the first columns and would stay near chance in *place*.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The weight: a hill, and its price
+# Stored by `data/make_text2image.py`: the same sentences with weights from 0 to 12. **Right**: share of sentences that came true. **KID**: distance to real pictures (explained below; less is better). **Diversity**: how far apart eight pictures of one sentence are. Predict the three curves.
+
+# %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
+rows = kept["guidance"]["rows"]
+weights = [row["guidance"] for row in rows]
+fig, axes = plt.subplots(1, 3, figsize=(9.8, 2.9))
+for ax, key, title in zip(axes, ("overall", "kid", "diversity"),
+                          ("right sentences", "KID to real pictures", "diversity")):
+    ax.plot(weights, [row[key] for row in rows], marker="o")
+    ax.set(xlabel="guidance weight w", title=title)
+    ax.set_ylim(0, None)
+show.figure(fig, alt="Three curves over the guidance weight: the share of right sentences, "
+                     "the distance to real pictures, and diversity, which shrinks.")
+best = max(rows, key=lambda row: row["overall"])
+print(f"best weight here: {best['guidance']:g}, {best['overall']:.0%} right")
+assert 0 < best["guidance"] < 12 and rows[0]["overall"] < best["overall"]
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# The published curve has the same form: for DiT-XL/2 on ImageNet the FID is 9.62 without guidance, 3.22 at 1.25 and 2.27 at 1.5 (Peebles and Xie 2023), while recall, a measure of diversity, falls from 0.67 to 0.57. Guidance trades **variety for obedience**. Too much of it leaves the world: pixels are pushed past white and black.
+
+# %% slideshow={"slide_type": "subslide"} tags=["nbval-ignore-output"]
+sentence = "a small red star above a large blue circle"
+row = [artist.draw(sentence, seed=3, guidance=w) for w in (0, 1, 2, 4, 8, 16)]
+show.pictures(light(row), [f"w = {w}" for w in (0, 1, 2, 4, 8, 16)], columns=6, side=1.0,
+              alt="Six pictures from one noise with growing guidance weight.",
+              title=f"One noise, six weights: {sentence}")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Seeds
+# The noise decides what the sentence leaves open: here, where. The seed decides the noise. In `draw`, picture k of a list uses seed + k, so a picture does not know its neighbours: the same sentence and seed give the same picture alone or in a batch.
+
+# %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
+four = artist.draw(["a large green triangle"] * 4, seed=10)
+alone = artist.draw("a large green triangle", seed=12)
+apart = np.abs(np.asarray(four[2], int) - np.asarray(alone, int)).max()
+print("largest difference to the picture drawn alone:", apart, "of 255")
+assert apart <= 1
+other = artist.draw(["a large green triangle", "a large red triangle", "a large red star",
+                     "two red stars"], seed=[10] * 4)
+show.pictures(light(four + other), [f"seed {s}" for s in range(10, 14)] + [
+    "a large green triangle", "a large red triangle", "a large red star", "two red stars"],
+    side=1.0, alt="Above: one sentence with four seeds, at four places. Below: four "
+    "sentences with one seed.", title="Above: one sentence, four seeds. Below: one seed")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Negative prompts
+# In the formula $p_\varnothing$ need not be empty. Put in what you do **not** want, and every step moves away from it. No new training: a negative prompt is a second sentence in the other half of the batch.
+
+# %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
+def reds(negative):
+    made = artist.draw(["a circle"] * 16, seed=100, steps=8, guidance=3, negative=negative)
+    found = [thing.color for picture in made for thing in world.read(picture)]
+    return made, np.mean([color == "red" for color in found])
+
+
+plain, share = reds("")
+without, less = reds("a red circle")
+print(f"red things: {share:.0%} of 'a circle', {less:.0%} with the negative 'a red circle'")
+show.pictures(light(plain[:5] + without[:5]), [""] * 5 + ["not red"] * 5, columns=5, side=0.8,
+              alt="Five pictures of a circle; below, the same seeds with a negative prompt.",
+              title="'a circle', five seeds; below with the negative 'a red circle'")
+assert less <= share + 0.1
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Which word acts where?
+# Cross-attention has an answer for every patch and word: (N, T) in each block, head and step. Average them, and each word has a map over the picture (Hertz and others 2023; Tang and others 2023).
+
+# %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
+from mmcourse.models.text2image import word_maps
+
+words, maps, picture = word_maps(artist, "a red circle above a blue square", seed=1)
+fig, axes = plt.subplots(1, len(words) + 1, figsize=(9, 1.3))
+picture = light([picture])[0]
+show.panel(axes[0], picture, "drawn")
+for ax, word, one in zip(axes[1:], words, maps):
+    show.look(ax, picture, one - one.min(), word)
+show.figure(fig, alt="The picture, and for each word the same picture with light where "
+                     "patches looked at this word.")
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# The maps are relative: bright is where this word got **most**. Words with a causal encoder's context in them (*circle* has read *red*) carry more than their own meaning, and later ones speak for earlier ones. A map says where a word was read, not that the model would fail without it.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Editing without new training
+# **Image to image** (SDEdit, Meng and others 2022): do not start at t = 1. Put noise on a given picture up to t = *strength* and walk down with a new sentence. **Inpainting** (RePaint, Lugmayr and others 2022): after each step, overwrite the part that stays by the given picture, noised to the same t.
+
+# %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
+given = world.Scene((world.Object("circle", "red", x=0.3, y=0.3),
+                     world.Object("square", "blue", x=0.7, y=0.7)))
+text = "a green circle and a blue square"
+strengths = (0.3, 0.6, 0.8, 0.95)
+changed = [artist.edit(given.image(64), text, strength, guidance=3) for strength in strengths]
+anew = np.zeros((64, 64), bool)
+anew[32:, 32:] = True
+filled = artist.fill(given.image(64), anew, "a red circle and a yellow star", guidance=3)
+show.pictures(light([given.image(64), *changed, filled]),
+              ["given", *(f"strength {s}" for s in strengths), "lower right painted anew"],
+              columns=6, side=1.0, alt="A red circle and a blue square; four edits with "
+              "growing strength towards a green circle; a picture whose lower right "
+              "quarter was painted anew.", title=f"Towards: {text}")
+kept_part = np.abs(np.asarray(filled, int) - np.asarray(given.image(64), int))[~anew]
+print("largest change outside of the marked part:", kept_part.max(), "of 255")
+assert kept_part.max() <= 1
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# Little strength: the old color wins, because it shows through the noise. Full strength: the old picture is forgotten. Color and place are decided **early**, at large t; edges late. That is why there is a best strength for each kind of edit.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## How far from real? FID and KID
+# Show real and drawn pictures to a trained eye, and compare the two clouds of features. **FID** (Heusel and others 2017): the distance of two Gaussians with the clouds' means and covariances. **KID** (Binkowski and others 2018): a kernel distance, zero on average if nothing differs, for any number of pictures. FID is not: **it is biased**, and few pictures make it larger.
+
+# %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
+eye = zoo.load("vision")
+
+
+@torch.no_grad()
+def features(pictures):
+    """The mean of the eye's patch vectors, (N, 128)."""
+    return torch.cat([eye(part.to(device())).mean(1).cpu() for part in pictures.split(100)])
+
+
+one_to_four = world.Spec(objects=(1, 4))
+fresh = features(pictures([world.sample(2**31 + i, one_to_four) for i in range(600)]))
+print("real against real, at two sizes:")
+for n in (150, 300):
+    a, b = fresh[:n], fresh[300:300 + n]
+    print(f"  {n} pictures: FID {metrics.fid(a, b):7.3f}   KID {metrics.kid(a, b):8.4f}")
+print(f"stored, {kept['distances']['count']} pictures each:")
+for name, pair in (("real", "renders"), ("drawn", "drawn")):
+    print(f"  {name:<6} against real: FID {kept['distances'][pair]['fid']:7.3f}   "
+          f"KID {kept['distances'][pair]['kid']:8.4f}")
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# The tests of this course compare both with torchmetrics, given the same network. Two warnings. FIDs of different numbers of pictures cannot be compared (a frequent mistake). And an FID never reads the sentence: a model that draws something beautiful and **wrong** has a fine FID. So we ask the oracle first.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Did it learn, or learn by heart?
+# Large models can return training pictures (Carlini and others 2023). The check: for each drawn picture, the distance to its **nearest training picture**. By itself a distance says nothing. So measure the same for fresh renders, which no model has copied.
+
+# %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
+from mmcourse.recipes.text2image import drawn as lesson_of
+
+trained_on = pictures([lesson_of(step * 1024 + k)[0] for step in range(40)
+                       for k in range(25)])
+mine = pixels([sheet[i] for i in range(98)])
+also = pictures([world.sample(2**31 + i, one_to_four) for i in range(98)])
+for name, some in (("drawn", mine), ("fresh renders", also)):
+    near = torch.cdist(some.flatten(1), trained_on.flatten(1)) / some[0].numel() ** 0.5
+    print(f"{name:<14} nearest of 1000: median {near.min(1).values.median():.3f}, "
+          f"smallest {near.min():.3f}")
+far = kept["nearest"]
+for name in ("drawn", "fresh"):
+    print(f"{name:<14} nearest of {far['training']}: median {far[name]['median']:.3f}, "
+          f"smallest {far[name]['smallest']:.3f}")
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# Copies would have a distance near 0. Drawn pictures are as far from the training set as pictures that never met it. No wonder: each step of the training saw new scenes, and none came back. Memorisation needs repetition: web data have the same poster a thousand times.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Latent space: paint small, decode large
+# Our painter works on pixels. Stable Diffusion (Rombach and others 2022) first trains an **autoencoder**, and paints in its latents: here 64 × 64 × 3 numbers become 16 × 16 × 4. The noise has standard deviation 1; the latents have any. So they are multiplied by the **scale factor**, 1 / their standard deviation (SD 1: 0.18215), and divided by it before decoding.
+
+# %% include="mmcourse/models/vae.py::VAE"
+
+# %% slideshow={"slide_type": "subslide"} tags=["nbval-ignore-output"]
+from mmcourse.models.vae import VAE, scale_factor, vae_loss
+
+torch.manual_seed(0)
+coder = VAE()
+fit(coder, lambda step: pictures([world.sample(8 * step + k) for k in range(8)]),
+    vae_loss, 60, warmup=10)
+some = pictures([world.sample(2**31 + i) for i in range(50)]).to(device())
+with torch.no_grad():
+    back = coder.decode(coder.encode(some)[0])
+error = (back - some).square().mean().sqrt().item()
+print(f"60 steps:  error {error:.3f}, scale factor {scale_factor(coder, some):.3f}")
+long = kept["vae"]
+print(f"longer:    error {long['rmse']:.3f}, scale factor {long['scale']:.3f}, "
+      f"scenes still read right: {long['read']:.0%}")
+show.pictures(light(images(torch.cat([some[:3], back[:3]]))), ["in"] * 3 + ["out, 60 steps"] * 3,
+              columns=6, side=0.9, alt="Three scenes, and beside what the young autoencoder gives back.",
+              title="What goes in, and what comes back")
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# Two lessons. What the decoder cannot give back, no painter can draw: the reading rate above is a **ceiling** for everything behind it. And forgetting the scale changes every noise level: latents four times too wide at t = 0.5 look like t = 0.2, so the painter hears less noise than it was told. At 64 pixels, pixels are cheap enough; at 1024 they are not.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The same as the library
+# `save_for_diffusers` writes a folder with a `CLIPTextModel`, a `PixArtTransformer2DModel`, a tokenizer, a `FlowMatchEulerDiscreteScheduler` and a `pipeline.py` of 40 lines. diffusers opens it offline. It asks for `trust_remote_code=True`, since the folder brings code: read it first, as with every folder you get.
+
+# %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
+import tempfile
+
+import diffusers
+import transformers
+from diffusers import DiffusionPipeline
+
+from mmcourse.models.text2image import save_for_diffusers
+
+for library in (diffusers, transformers):
+    library.utils.logging.disable_progress_bar()
+diffusers.utils.logging.set_verbosity_error()
+with tempfile.TemporaryDirectory() as folder:
+    save_for_diffusers(artist.cpu(), folder)
+    pipe = DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)
+pipe.set_progress_bar_config(disable=True)
+seeds = [torch.Generator().manual_seed(k) for k in range(2)]
+theirs, ours = pipe(asked[:2], generator=seeds), artist.draw(asked[:2])
+gap = max(np.abs(np.asarray(a, int) - np.asarray(b, int)).max() for a, b in zip(theirs, ours))
+print("largest difference of the pictures:", gap, "of 255")
+assert gap <= 1
+artist = artist.to(device())
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# `draw` is faster with the same weights, because it computes once what stays the same: what cross-attention asks of the words is the same at every step (`remember`), the time is the same for all pictures, and both halves of guidance share all work up to the first word (`foresee`). `tests/bench_text2image.py` measures it.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Try it: say something
+# Type a sentence and watch it form. Below, the oracle's verdict, word by word. Try what no sentence of the training had: five things, or two relations. A word that the painter never met gets an answer in words, and no picture.
+
+# %% tags=["hide-input"]
+def verdict(sentence, picture):
+    """A line for each thing that the sentence names: which words came true?"""
+    scene, lines = world.read(picture), []
+    there = [{thing.size, thing.color, thing.shape} for thing in scene]
+    for things in metrics.named(sentence):
+        wanted = [metrics.described(thing)[0] for thing in things]
+        found = dict(metrics.matched(wanted, there))
+        for i, thing in enumerate(things):
+            marks = [(word, i in found and word in there[found[i]])
+                     for part in ("sizes", "colors", "shapes")
+                     for word in getattr(STANDARD, part) if word in wanted[i]]
+            for how, other in metrics.described(thing)[1]:
+                name = " ".join(metrics.described(other)[0])
+                marks.append((f"{how} {name}", metrics.holds(scene, ("exist", thing))))
+            lines.append("   ".join(word if good else f"[{word}: no]" for word, good in marks))
+    return [*lines, f"all true: {'yes' if world.satisfies(scene, sentence) else 'no'}"]
+
+# %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
+def explore(sentence="a large red star left of a small blue square", seed=0, guidance=2.0):
+    """Four moments of a drawing, and the verdict on the picture."""
+    seen = []
+    try:
+        artist.draw(sentence, seed, steps=1, guidance=guidance)
+        noise = artist.noise([sentence], seed)
+        x = artist.sample(noise, [sentence], 12, guidance,
+                          watch=lambda t, x, foreseen: seen.append((t, foreseen)))
+        lines = verdict(sentence, images(x)[0])
+    except ValueError as error:
+        seen, lines = [], show.wrapped(str(error), 40).split("\n")
+    fig, axes = plt.subplots(1, 5, figsize=(8.4, 1.9), width_ratios=(1, 1, 1, 1, 2))
+    for ax in axes:
+        ax.axis("off")
+    for ax, k in zip(axes, (1, 5, 9, 11) if seen else ()):
+        show.panel(ax, light(images(seen[k][1]))[0], f"foreseen, t = {seen[k][0]:.2f}")
+    axes[-1].text(0, 0.95, "\n".join(lines), va="top", fontsize=9)
+    return fig, f"The drawing of {sentence!r} at four moments. " + "; ".join(lines)
+
+
+widgets.explorer(explore, sentence="three yellow circles", seed=(0, 50, 1),
+                 guidance=(0.0, 10.0, 0.5))
+
+# %% [markdown] slideshow={"slide_type": "notes"}
+# Live: let the room give sentences. Find one that fails, then change the seed: does it fail always, or by bad luck? Then guidance 0: it still draws well and listens no more. Then type "a red zebra".
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## In short
+# - A text encoder gives a vector for each word; cross-attention lets each patch ask them.
+# - Drop sentences in training, then guide: without + w (with − without). Obedience for variety.
+# - The same model edits, fills in, and avoids; only the walk changes.
+# - Count, position and binding are the hard columns, here and in print.
+# - FID never reads the sentence. Judge facts, then look for copies.
+
+# %% [markdown] template="words"
+
+# %% [markdown]
+# ## Exercises
+# Five of them, about 75 minutes: `exercises/34_text2image.ipynb`, which `mmcourse lab` copies to `my_work/`. You will write cross-attention with a padding mask, and guidance; hunt two bugs in a sampler and three in a batch of latents; and choose a better way to paint with 12 steps.
+
+# %% [markdown]
+# ## Sources
+# - J. Ho and T. Salimans (2022), *Classifier-free diffusion guidance*.
+# - W. Peebles and S. Xie (2023), *Scalable diffusion models with transformers*; J. Chen and others (2024), *PixArt-alpha*; P. Esser and others (2024), *Scaling rectified flow transformers* (SD3).
+# - R. Rombach and others (2022), *High-resolution image synthesis with latent diffusion models*; D. Kingma and M. Welling (2014), *Auto-encoding variational Bayes*.
+# - S. Yu and others (2025), *Representation alignment for generation* (REPA).
+
+# %% [markdown]
+# And on editing and judging:
+#
+# - C. Meng and others (2022), *SDEdit*; A. Lugmayr and others (2022), *RePaint*.
+# - A. Hertz and others (2023), *Prompt-to-prompt*; R. Tang and others (2023), *What the DAAM*.
+# - D. Ghosh and others (2023), *GenEval*; M. Heusel and others (2017): FID; M. Binkowski and others (2018): KID.
+# - N. Carlini and others (2023), *Extracting training data from diffusion models*.

@@ -1,0 +1,172 @@
+"""The checks of lesson 33 against right and wrong answers: every mistake meets the hint that names it."""
+
+import prove
+import torch
+
+RIGHT = {"signal": 0.5, "sigma": 0.87, "fog": -0.5, "loss": 1, "velocity": -1.5, "same": True}
+
+
+def mix(left=lambda betas, t: torch.cumprod(1 - betas, 0)[t], signal=torch.sqrt, sigma=lambda a: (1 - a).sqrt()):
+    """The closed form with one thing done otherwise."""
+    def add_noise(pictures, noise, t, betas):
+        share = left(betas, t)[:, None, None, None]
+        return signal(share) * pictures + sigma(share) * noise
+    return add_noise
+
+
+def one_by_one(pictures, noise, t, betas):
+    rows = []
+    for picture, e, last in zip(pictures, noise, t.tolist()):
+        left = torch.tensor(1.0)
+        for beta in betas[:last + 1]:
+            left = left * (1 - beta)
+        rows.append(picture * left ** 0.5 + e * (1 - left) ** 0.5)
+    return torch.stack(rows)
+
+
+def walk(last=lambda alpha_bar: torch.tensor(1.0), root=torch.sqrt, again=lambda said, start: said, stop=False, old=False,
+         ask=lambda t, then: t, rows=True, clip=False):
+    """DDIM with one thing done otherwise."""
+    def ddim(network, x, alpha_bar, times):
+        start = x
+        for t, then in zip(times, [*times[1:], None]):
+            if then is None and stop:
+                break
+            now, after = alpha_bar[t], last(alpha_bar) if then is None else alpha_bar[then]
+            step = ask(t, t if then is None else then)
+            said = network(x, torch.full((len(x),), step) if rows else torch.tensor(step))
+            picture = (x - root(1 - now) * said) / root(now)
+            picture = picture.clamp(-1, 1) if clip else picture
+            x = root(after) * picture + root(1 - (now if old else after)) * again(said, start)
+        return x
+    return ddim
+
+
+def by_the_library(network, x, alpha_bar, times):
+    """The course's own class is right here, too: DDIM's step from one time to the next, -1 at the end."""
+    from mmcourse.models.diffusion import Diffusion
+
+    ways = Diffusion(torch.zeros(1))
+    ways.alpha_bar = alpha_bar
+    for t, then in zip(times, [*times[1:], -1]):
+        picture, noise = ways.read(x, network(x, torch.tensor([t] * len(x))), t, "noise")
+        x = ways.ddim_step(x, picture, noise, t, then)
+    return x
+
+
+def pair(t=lambda count, total: torch.randint(0, total, (count,)), noise=torch.randn_like, root=torch.sqrt, other=False):
+    """A batch for training with one thing done otherwise."""
+    def noisy_batch(pictures, alpha_bar):
+        steps, e = t(len(pictures), len(alpha_bar)), noise(pictures)
+        left = alpha_bar[steps].view(-1, 1, 1, 1)
+        return root(left) * pictures + root(1 - left) * (noise(pictures) if other else e), steps, e
+    return noisy_batch
+
+
+def namer(times=(0.4, 0.5, 0.6, 0.7), each=2, near=lambda guess, picture: (guess - picture).square().mean((1, 2, 3)),
+          best=torch.argmin, copies=1):
+    """Name pictures by the network's errors, with one thing done otherwise."""
+    def name_kinds(network, pictures):
+        total = torch.zeros(len(pictures), 24)
+        for t in times * each:
+            noise = torch.randn(pictures.shape)
+            x = ((1 - t) * pictures + t * noise).repeat_interleave(24 * copies, 0)
+            kinds = torch.arange(24).repeat(len(pictures) * copies)
+            guess = network(x, torch.full((len(x),), t), kinds)
+            total += near(guess, pictures.repeat_interleave(24 * copies, 0)).view(len(pictures), copies, 24).mean(1)
+        return best(total, 1)
+    return name_kinds
+
+
+def only_color(guess, picture):
+    """As if every shape were a circle."""
+    error = (guess - picture).square().mean((1, 2, 3)).view(-1, 6, 4)
+    return torch.stack([error.mean(2), *[error.mean(2) + 9] * 3], 2).flatten()
+
+
+def slips(network, pictures):
+    named = namer()(network, pictures)
+    named[:6] = (named[:6] + 1) % 24
+    return named
+
+
+def turned(values):
+    return values.permute(0, 2, 3, 1)
+
+
+CORRECT = {                                                   # written otherwise than the course's solutions
+    "33.1": [lambda: dict(RIGHT), lambda: {**RIGHT, "sigma": 0.75 ** 0.5, "same": 1, "loss": 1.0}],
+    "33.2": [mix(), one_by_one],
+    "33.3": [walk(), by_the_library],
+    "33.4": [pair(), pair(lambda count, total: (torch.rand(count) * total).long(), lambda x: torch.normal(torch.zeros_like(x)))],
+    "33.5": [lambda x: turned(((x + 1) * 127.5).round().clamp(0, 255).byte()),
+             lambda x: turned((x.clamp(-1, 1) * 127.5 + 128).floor().clamp(max=255).to(torch.uint8))],
+    "33.6": [namer()],
+}
+
+WRONG = [
+    ("33.1", "share of the variance", lambda: {**RIGHT, "signal": 0.25}),
+    ("33.1", "there are two", lambda: {**RIGHT, "signal": 0.71}),
+    ("33.1", "0.75 is the variance", lambda: {**RIGHT, "sigma": 0.75}),
+    ("33.1", "holds for flow matching", lambda: {**RIGHT, "sigma": 0.5}),
+    ("33.1", "the commonest value", lambda: {**RIGHT, "fog": -1}),
+    ("33.1", "the rest is -1", lambda: {**RIGHT, "fog": 0.25}),
+    ("33.1", "the noise is not 0", lambda: {**RIGHT, "loss": 0}),
+    ("33.1", "the sign is turned", lambda: {**RIGHT, "velocity": 1.5}),
+    ("33.1", "where x is", lambda: {**RIGHT, "velocity": 0.05}),
+    ("33.1", "no dice", lambda: {**RIGHT, "same": False}),
+    ("33.1", "exactly the keys", lambda: {"fog": -0.5}),
+    ("33.2", "The square roots are missing", mix(signal=lambda a: a, sigma=lambda a: 1 - a)),
+    ("33.2", "The noise's weight lacks", mix(sigma=lambda a: 1 - a)),
+    ("33.2", "The picture's weight lacks", mix(signal=lambda a: a)),
+    ("33.2", "The weights add up to 1", mix(sigma=lambda a: 1 - a.sqrt())),
+    ("33.2", "are swapped", mix(signal=lambda a: (1 - a).sqrt(), sigma=torch.sqrt)),
+    ("33.2", "step t alone", mix(lambda betas, t: 1 - betas[t])),
+    ("33.2", "Off by one", mix(lambda betas, t: torch.cat([torch.ones(1), torch.cumprod(1 - betas, 0)])[t])),
+    ("33.2", "a t of its own", mix(lambda betas, t: torch.cumprod(1 - betas, 0)[t[:1]].repeat(len(t)))),
+    ("33.2", "The betas are added up", mix(lambda betas, t: (1 - betas.cumsum(0)).clamp(min=1e-9)[t])),
+    ("33.2", "should be float32", lambda p, e, t, b: mix()(p, e, t, b).double()),
+    ("33.3", "you take that of step 0", walk(lambda alpha_bar: alpha_bar[0])),
+    ("33.3", "index -1 counts from the end", walk(lambda alpha_bar: alpha_bar[-1])),
+    ("33.3", "should be called once", walk(stop=True)),
+    ("33.3", "The square roots are missing", walk(root=lambda a: a)),
+    ("33.3", "the very beginning again", walk(again=lambda said, start: start)),
+    ("33.3", "still that of this one", walk(old=True)),
+    ("33.3", "is cut off to -1 to 1", walk(clip=True)),
+    ("33.3", "was asked about step", walk(ask=lambda t, then: then)),
+    ("33.3", "a tensor (B,)", walk(rows=False)),
+    ("33.3", "there is no fresh noise", walk(again=lambda said, start: torch.randn_like(said))),
+    ("33.4", "The last step, T - 1, never comes", pair(lambda count, total: torch.randint(0, total - 1, (count,)))),
+    ("33.4", "Step 0 never comes", pair(lambda count, total: torch.randint(1, total, (count,)))),
+    ("33.4", "There is no step 4", pair(lambda count, total: torch.randint(0, total + 1, (count,)))),
+    ("33.4", "There is no step 4", pair(lambda count, total: torch.randint(1, total + 1, (count,)))),
+    ("33.4", "the same step", pair(lambda count, total: torch.randint(0, total, (1,)).repeat(count))),
+    ("33.4", "get the same noise", pair(noise=lambda x: torch.randn(x.shape[1:]).expand_as(x).clone())),
+    ("33.4", "All colors of a picture", pair(noise=lambda x: torch.randn(len(x), 1, 1, 1).expand_as(x).clone())),
+    ("33.4", "randn, not rand", pair(noise=torch.rand_like)),
+    ("33.4", "has the spread", pair(noise=lambda x: 2 * torch.randn_like(x))),
+    ("33.4", "square roots of alpha bar", pair(root=lambda a: a)),
+    ("33.4", "the very noise that is in x", pair(other=True)),
+    ("33.4", "Return three things", lambda pictures, alpha_bar: pictures),
+    ("33.5", "to go from 0 to 1", lambda x: turned((x * 255).to(torch.int64) % 256).to(torch.uint8)),
+    ("33.5", "to go from 0 to 1", lambda x: turned((x * 255).round().clamp(0, 255)).byte()),
+    ("33.5", "come around at the other end", lambda x: turned(((x + 1) * 127.5).round().long() % 256).byte()),
+    ("33.5", "round them", lambda x: turned(((x + 1) * 127.5).clamp(0, 255).byte())),
+    ("33.5", "Everything below 0", lambda x: turned(((x.clamp(0, 1) + 1) * 127.5).round().byte())),
+    ("33.5", "reshape tears", lambda x: ((x + 1) * 127.5).round().clamp(0, 255).byte().reshape(2, 4, 5, 3)),
+    ("33.5", "Red and blue", lambda x: turned(((x + 1) * 127.5).round().clamp(0, 255).byte()).flip(-1)),
+    ("33.5", "should have the shape", lambda x: ((x + 1) * 127.5).round().clamp(0, 255).byte()),
+    ("33.6", "hardly better than a guess", namer(times=(0.6,), each=1, best=torch.argmax)),
+    ("33.6", "hardly better than a guess", lambda network, pictures: network(
+        pictures, torch.full((24,), 0.5), torch.arange(24)).flatten(1).argmax(1) % 24),
+    ("33.6", "The color is right for", namer(times=(0.6,), each=1, near=only_color)),
+    ("33.6", "Nearly", slips),
+    ("33.6", "400 are allowed", namer(times=(0.6,), each=17)),
+    ("33.6", "as many times and kinds as pictures", lambda network, pictures: network(
+        pictures, torch.tensor(0.5), torch.arange(24)).argmax(1)),
+    ("33.6", "The network was not asked", lambda network, pictures: torch.zeros(len(pictures), dtype=torch.int64)),
+    ("33.6", "should have the shape", lambda network, pictures: torch.zeros(3, dtype=torch.int64)),
+    ("33.5", "should be uint8", lambda x: turned(((x + 1) * 127.5).round().clamp(0, 255))),
+]
+
+test_right_answers_written_otherwise_pass, test_every_mistake_meets_its_hint = prove.tests_of(CORRECT, WRONG)

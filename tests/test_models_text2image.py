@@ -1,0 +1,135 @@
+"""Text to image: its sampler against the plain DiT, diffusers' pipeline from a folder, edits, and what cannot be drawn."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmcourse import batches
+from mmcourse.models.text2image import Text2Image, foresee, remember, save_for_diffusers, word_maps
+
+SENTENCES = ["a large red circle left of a small blue square", "a star", "two green triangles and a yellow star"]
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Untrained, with no zeros anywhere: gates, output and all."""
+    torch.manual_seed(0)
+    model = Text2Image().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    return model
+
+
+def apart(one, two):
+    """The largest difference of two pictures in grey levels."""
+    return np.abs(np.asarray(one, int) - np.asarray(two, int)).max()
+
+
+@pytest.mark.parametrize("now", [1.0, 0.4, 0.05])
+def test_the_sampler_sees_what_the_dit_sees(model, now):
+    noisy, t = torch.randn(3, 3, 64, 64), torch.full((3,), now)
+    with torch.no_grad():
+        want = model.dit(noisy, t, *model.read(batches.encode(SENTENCES)[0]))
+        got = foresee(model.dit, noisy, now, remember(model, SENTENCES))
+        both = foresee(model.dit, noisy, now, remember(model, [*SENTENCES, "", "", ""]))
+        none = model.dit(noisy, t, *model.read(batches.encode([""] * 3)[0]))
+        way = model.velocity(noisy, t, *model.read(batches.encode(SENTENCES)[0]))
+    scale = want.abs().max().item()
+    torch.testing.assert_close(got, want, atol=1e-5 * scale, rtol=0)
+    torch.testing.assert_close(both, torch.cat([want, none]), atol=1e-5 * scale, rtol=0)
+    torch.testing.assert_close(noisy - now * way, want, atol=1e-5 * scale, rtol=0)
+
+
+def test_guidance_is_the_formula(model):
+    noisy, memory = torch.randn(2, 3, 64, 64), remember(model, [*SENTENCES[:2], "", "a star"])
+    with torch.no_grad():
+        wanted, unwanted = foresee(model.dit, noisy, 0.5, memory).chunk(2)
+        for guidance in (0, 1.5, 4):
+            got = model.guided(noisy, 0.5, memory, guidance)
+            torch.testing.assert_close(got, (1 - guidance) * unwanted + guidance * wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_a_picture_does_not_know_its_neighbours(model):
+    together = model.draw(SENTENCES * 6, seed=5, steps=3)                                # more than are painted at once
+    for place in (0, 1, 2, 16, 17):
+        assert apart(together[place], model.draw((SENTENCES * 6)[place], seed=5 + place, steps=3)) <= 1
+    assert apart(model.draw(SENTENCES[:2], seed=[9, 7], steps=3)[1], model.draw(SENTENCES[1], seed=7, steps=3)) <= 1
+    assert apart(together[0], model.draw(SENTENCES[0], seed=6, steps=3)) > 1             # another seed, another picture
+
+
+def test_times_end_at_the_picture(model):
+    """In one step from pure noise the picture is the one foreseen; with any number of steps the last one is."""
+    noise = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(model.sample(noise, ["a star"], 1, 1), foresee(model.dit, noise, 1.0, remember(model, ["a star"])))
+    seen = []
+    for steps in (7, 50):
+        end = model.sample(noise, ["a star"], steps, 1, watch=lambda now, x, picture: seen.append(picture))
+        torch.testing.assert_close(end, seen[-1], atol=1e-5, rtol=1e-4)
+    assert len(seen) == 57
+
+
+def test_editing(model):
+    image = Image.fromarray(np.full((64, 64, 3), 200, np.uint8))
+    assert apart(model.edit(image, "a star", 0.01, steps=1, guidance=1), model.edit(image, "a star", 0.9, steps=1, guidance=1)) > 1
+    assert apart(model.edit(image, "a star", 1, seed=3, steps=4), model.draw("a star", seed=3, steps=4)) <= 1
+    anew = np.zeros((64, 64), bool)
+    anew[:, 40:] = True
+    filled = np.asarray(model.fill(image, anew, "a star", steps=4))
+    assert apart(filled[:, :40], np.full((64, 40, 3), 200)) <= 1 < apart(filled[:, 40:], np.full((64, 24, 3), 200))
+
+
+def test_word_maps_are_the_cross_attention_of_the_drawing(model):
+    words, maps, picture = word_maps(model, "a red star", seed=4, steps=3)
+    assert words == ["a", "red", "star"] and maps.shape == (3, 8, 8) and (maps >= 0).all() and (maps.sum(0) < 1).all()
+    assert apart(picture, model.draw("a red star", seed=4, steps=3)) <= 1
+    assert not any(block.cross._forward_hooks for block in model.dit.blocks)
+
+
+@pytest.mark.parametrize("wrong, hint", [
+    (dict(sentences="a red zebra"), "'zebra'"), (dict(sentences="a rd circle"), "did you mean 'red'"),
+    (dict(sentences="what color is the circle?"), "is a question"), (dict(sentences="is there a star"), "is a question"),
+    (dict(sentences=[]), "at least one"), (dict(sentences=3), "at least one"), (dict(sentences=["a star", 3]), "is a string"),
+    (dict(sentences=""), "is not built like"), (dict(sentences="circle red a"), "is not built like"),
+    (dict(sentences="there is no star"), "as `negative`"), (dict(sentences="a crown"), "No picture has taught this model the word 'crown'"),
+    (dict(sentences="two striped crosses"), "'striped'"), (dict(sentences="a cyan star"), "'cyan'"),
+    (dict(steps=0), "steps = 0 cannot be: give a whole number from 1 to 1000"), (dict(steps=2.5), "whole number"),
+    (dict(steps=True), "whole number"), (dict(guidance=-1), "from 0 to 20"), (dict(guidance="3"), "from 0 to 20"),
+    (dict(guidance=float("nan")), "from 0 to 20"), (dict(seed=-1), "is not a seed"), (dict(seed=0.5), "is not a seed"),
+    (dict(seed=[1, 2]), "2 seeds for 1 sentences"), (dict(negative="a blob"), "'blob'"), (dict(negative=None), "is a string"),
+])
+def test_what_cannot_be_drawn_is_said(model, wrong, hint):
+    with pytest.raises(ValueError) as error:
+        model.draw(**{"sentences": "a star", "steps": 1} | wrong)
+    assert hint in str(error.value) and "\n" not in str(error.value)
+
+
+def test_what_cannot_be_edited_is_said(model):
+    image = Image.new("RGB", (64, 64))
+    for strength in (0, 1.1, "1", True):
+        with pytest.raises(ValueError, match="strength = "):
+            model.edit(image, "a star", strength)
+    with pytest.raises(ValueError, match="PIL images"):
+        model.edit("picture.png", "a star")
+    for anew in (np.zeros((64, 64)), np.zeros((32, 32), bool)):
+        with pytest.raises(ValueError, match="marks the pixels to paint"):
+            model.fill(image, anew, "a star")
+
+
+def test_opens_in_diffusers_with_equal_pictures(model, tmp_path):
+    diffusers = pytest.importorskip("diffusers")
+    save_for_diffusers(model, tmp_path)
+    with pytest.raises(ValueError, match="trust_remote_code=True"):
+        diffusers.DiffusionPipeline.from_pretrained(tmp_path)
+    pipe = diffusers.DiffusionPipeline.from_pretrained(tmp_path, trust_remote_code=True)
+    pipe.set_progress_bar_config(disable=True)
+    assert json.loads((tmp_path / "model_index.json").read_text())["_class_name"] == ["pipeline", "Text2ImagePipeline"]
+    for steps, guidance, negative in ((3, 2.0, ""), (30, 3.0, "a red square")):
+        seeds = [torch.Generator().manual_seed(8 + k) for k in range(3)]
+        theirs = pipe(SENTENCES, num_inference_steps=steps, guidance_scale=guidance, negative_prompt=negative, generator=seeds)
+        for mine, other in zip(model.draw(SENTENCES, 8, steps, guidance, negative), theirs, strict=True):
+            assert apart(mine, other) <= 1
