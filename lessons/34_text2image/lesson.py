@@ -77,9 +77,9 @@ show.pictures(light(blind + reading), ["(not read)"] * 4 + asked, side=1.1,
 ids, real = encode(["a red circle left of a star", "a green circle left of a star"])
 with torch.no_grad():
     context, mask = artist.read(ids.to(device()))
-print("vectors", tuple(context.shape), "  words", [WORDS[i] for i in ids[0]])
+print("vectors", tuple(context.shape), " words", *(WORDS[i] for i in ids[0]))
 moved = (context[0] - context[1]).abs().amax(-1).cpu() > 1e-4
-print("changed:", [WORDS[i] for i in ids[0][moved]])
+print("changed:", *(WORDS[i] for i in ids[0][moved]))
 assert moved.tolist() == [False, False] + [True] * (ids.shape[1] - 2)
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
@@ -229,9 +229,7 @@ show.figure(fig, alt="Two loss curves. Where sentences are dropped the loss ends
 # </details>
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# **Why this form?** By Bayes, $p(x \mid c) \propto p(x)\, p(c \mid x)$. Trust the words w times: $p(x)\, p(c \mid x)^w$. Take the gradient of its logarithm, and replace $\nabla \log p(c \mid x)$ by $\nabla \log p(x \mid c) - \nabla \log p(x)$. No classifier is left: that is the name. The foreseen picture is a linear function of this gradient (lesson 33), so the formula carries over.
-#
-# But $p_\varnothing$ must have been **learned**. That is why sentences were dropped.
+# **Why this form?** By Bayes, $p(x \mid c) \propto p(x)\, p(c \mid x)$. Trust the words w times: $p(x)\, p(c \mid x)^w$. Take the gradient of its logarithm, and replace $\nabla \log p(c \mid x)$ by $\nabla \log p(x \mid c) - \nabla \log p(x)$. No classifier is left. The foreseen picture is linear in this gradient (lesson 33), so the formula carries over. But $p_\varnothing$ must have been **learned**. That is why sentences were dropped.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ## Break it on purpose: nobody dropped the sentence
