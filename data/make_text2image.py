@@ -133,10 +133,10 @@ def main():
     for name in given.names or PARTS:
         found = json.loads(TO.read_text("utf-8")) if TO.exists() else {}
         mark = "any" if name == "vae" else digest
-        if not given.names and found.get(name, {}).get("weights") == mark and found[name]["count"] >= given.count // 20:
+        if not given.names and found.get(name, {}).get("weights") == mark and found[name].get("of", 0) >= given.count:
             continue
         start = time.perf_counter()
-        found[name] = PARTS[name](given.count) | {"weights": mark}
+        found[name] = PARTS[name](given.count) | {"weights": mark, "of": given.count}
         print(name, found[name], f"{time.perf_counter() - start:.0f} s", flush=True)
         TO.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
 

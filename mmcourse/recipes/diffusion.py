@@ -6,11 +6,11 @@ import torch
 
 from mmcourse import batches, device, world
 from mmcourse.models.diffusion import ANYTHING, Flow, KindDiT
-from mmcourse.models.text2image import images
+from mmcourse.models.text2image import LEAST, images
 from mmcourse.models.vit import KINDS
 from mmcourse.recipes import Recipe
 
-SIDE, PICTURES, LEAST = 32, 32, 0.05             # pixels, pictures of a step, and the least time one divides by
+SIDE, PICTURES = 32, 32                          # pixels, and pictures of a step
 MIDDLE = slice(SIDE // 2, SIDE // 2 + SIDE)      # what a close-up shows of a picture with twice its side
 
 

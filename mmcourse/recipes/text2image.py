@@ -24,10 +24,10 @@ def model():
     return drawer
 
 
-def alike(seed, random, spec):
+def alike(seed, random):
     """Things of one shape, one to four, and their number: "three circles", "a red star"."""
-    shape, count = random.choice(spec.shapes), random.choice((1, 1, 2, 3, 4, 4))
-    scene = world.sample(seed, replace(spec, objects=(count, count), shapes=(shape,), repeat=0.5))
+    shape, count = random.choice(STANDARD.shapes), random.choice((1, 1, 2, 3, 4, 4))
+    scene = world.sample(seed, replace(STANDARD, objects=(count, count), shapes=(shape,), repeat=0.5))
     words = (shape,) if count > 1 and random.random() < 0.7 or random.random() < 0.4 else (scene[0].color, shape)
     if any(thing.color != scene[0].color for thing in scene):
         words = (shape,)
@@ -36,39 +36,39 @@ def alike(seed, random, spec):
     return scene, world.say(("number", count, noun) if exact else ("exist", noun), seed)
 
 
-def told(seed, random, spec):
+def told(seed, random):
     """One to four things, and a sentence that lists them, with all of their attributes or some."""
-    scene = world.sample(seed, replace(spec, objects=(1, 4)))
+    scene = world.sample(seed, replace(STANDARD, objects=(1, 4)))
     return scene, scene.caption(seed, "list")
 
 
-def everything(seed, random, spec):
+def everything(seed, random):
     """Two or three things with all of their attributes, and a relation."""
-    scene = world.sample(seed, replace(spec, objects=(2, 3)))
+    scene = world.sample(seed, replace(STANDARD, objects=(2, 3)))
     return scene, scene.caption(seed, "full")
 
 
-def related(seed, random, spec):
+def related(seed, random):
     """Two things and how they stand to one another."""
     for seed in range(seed, seed + 20):
-        scene = world.sample(seed, replace(spec, objects=(2, 2)))
+        scene = world.sample(seed, replace(STANDARD, objects=(2, 2)))
         try:
             return scene, scene.caption(seed, "relation")
         except ValueError:                                        # too close to being diagonal
             continue
-    return everything(seed, random, spec)
+    return everything(seed, random)
 
 
-def drawn(seed, spec=STANDARD):
+def drawn(seed):
     """A scene and a sentence that names each of its things, a pure function of the seed."""
     random = Random(seed)
     kind = random.choices((alike, told, everything, related), (0.2, 0.3, 0.3, 0.2))[0]
-    return kind(seed, random, spec)
+    return kind(seed, random)
 
 
-def batch(step, spec=STANDARD):
+def batch(step):
     """Pictures (B, 3, 64, 64), ids (B, T), times (B,) and noise. One sentence of ten is left out, for guidance."""
-    shown, said = zip(*(drawn(seed, spec) for seed in range(step * batches.STRIDE, step * batches.STRIDE + PICTURES)))
+    shown, said = zip(*(drawn(seed) for seed in range(step * batches.STRIDE, step * batches.STRIDE + PICTURES)))
     chance = torch.Generator().manual_seed(step)
     said = [sentence if keep else "" for sentence, keep in zip(said, torch.rand(PICTURES, generator=chance) > 0.1)]
     times = torch.sigmoid(torch.randn(PICTURES, generator=chance) * 1.2 + 1.6)     # mostly where things find their places
@@ -83,7 +83,7 @@ def eye():
     return encoder.to(device())
 
 
-def loss(model, data, align=0.5):
+def loss(model, data):
     """The mean squared error of the velocity, and how far the DiT's inner tokens are from the eye's (REPA, Yu et al. 2025).
 
     The second part compares, patch by patch, a linear map of the tokens after half of the blocks with what the eye sees in
@@ -96,7 +96,7 @@ def loss(model, data, align=0.5):
     hook.remove()
     error = velocity - (noise - picture) * at / at.clamp(min=LEAST)       # near the picture both are damped
     foreseen = F.cosine_similarity(model.align(inner[0]), eye()(picture), dim=-1)
-    return error.square().mean() + align * (1 - foreseen.mean())
+    return error.square().mean() + 0.5 * (1 - foreseen.mean())
 
 
 def evaluate(model, n=100, first=2 ** 31 + 77):
