@@ -34,6 +34,14 @@ def number_or_all(text):
     return text if text == "all" else number(text)
 
 
+def part(text):
+    """A part of the benchmark. Raises argparse's error for anything else."""
+    parts = "training", "generation", "quality", "growth", "cost"
+    if text not in parts:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part: choose from {', '.join(parts)}")
+    return text
+
+
 def lab(args):
     from mmcourse import workspace
     return workspace.lab(args.lesson, port=args.port, browser=not args.no_browser)
@@ -88,6 +96,11 @@ def share(text):
     return value
 
 
+def bench(args):
+    from mmcourse import bench
+    bench.bench(args.parts or bench.USUAL, args.output, args.smoke, args.minutes)
+
+
 def release(args):
     from mmcourse.grading import release
     print(f"{len(release.release(args.folder))} files are in {args.folder}: what students get, without solutions.")
@@ -131,6 +144,12 @@ def parser():
     made.add_argument("--steps", type=steps, help="how many steps (default: the recipe's, by device)")
     made.add_argument("--until", type=share, metavar="SCORE",
                       help="only print the held-out score over the seconds, up to SCORE")
+    made = command(bench, "measure the course's speed beside the libraries', in one run")
+    made.add_argument("parts", nargs="*", type=part, metavar="PART",
+                      help="training, generation, growth (these if none is named), quality or cost")
+    made.add_argument("--output", metavar="DIR", default="bench", help="the folder of bench.json and bench.png")
+    made.add_argument("--minutes", type=steps, default=20, help="what each training of the part quality may take")
+    made.add_argument("--smoke", action="store_true", help="only try that it works: tiny shapes, one round")
     made = command(build, "build notebooks, exercises and solutions from lessons/")
     made.add_argument("numbers", nargs="*", type=number, metavar="NN", help="lessons' numbers (default: all)")
     made.add_argument("--check", action="store_true", help="only compare, and fail on any difference")

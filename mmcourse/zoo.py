@@ -13,5 +13,5 @@ def load(name):
     shipped, and for a file that is missing or not the shipped one."""
     weights = recipes.load_weights(name)
     model = recipes.find(name).model()
-    model.load_state_dict(weights)
+    model.load_state_dict(model.state_dict() | weights)          # what was not trained is not in the file
     return model.to(device()).eval()

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcourse import batches
-from mmcourse.models.text2image import Text2Image, foresee, remember, save_for_diffusers, word_maps
+from mmcourse import batches, world
+from mmcourse.models.text2image import Text2Image, foresee, images, remember, save_for_diffusers, shows, word_maps
 
 SENTENCES = ["a large red circle left of a small blue square", "a star", "two green triangles and a yellow star"]
 
@@ -54,11 +54,32 @@ def test_guidance_is_the_formula(model):
 
 
 def test_a_picture_does_not_know_its_neighbours(model):
-    together = model.draw(SENTENCES * 6, seed=5, steps=3)                                # more than are painted at once
+    together = model.draw(SENTENCES * 6, seed=5, steps=3, tries=1)                                # more than are painted at once
     for place in (0, 1, 2, 16, 17):
-        assert apart(together[place], model.draw((SENTENCES * 6)[place], seed=5 + place, steps=3)) <= 1
-    assert apart(model.draw(SENTENCES[:2], seed=[9, 7], steps=3)[1], model.draw(SENTENCES[1], seed=7, steps=3)) <= 1
-    assert apart(together[0], model.draw(SENTENCES[0], seed=6, steps=3)) > 1             # another seed, another picture
+        assert apart(together[place], model.draw((SENTENCES * 6)[place], seed=5 + place, steps=3, tries=1)) <= 1
+    assert apart(model.draw(SENTENCES[:2], seed=[9, 7], steps=3, tries=1)[1], model.draw(SENTENCES[1], seed=7, steps=3, tries=1)) <= 1
+    assert apart(together[0], model.draw(SENTENCES[0], seed=6, steps=3, tries=1)) > 1             # another seed, another picture
+
+
+def test_shows_what_is_said_and_nothing_more():
+    circle, star, other = (world.Object(shape, color, x=x) for shape, color, x in (
+        ("circle", "red", 0.2), ("star", "blue", 0.5), ("circle", "blue", 0.8)))
+    for things, sentence, right in (
+            ([circle], "a red circle", True), ([circle, star], "a red circle", False), ([star], "a red circle", False), ([], "a star", False),
+            ([circle, star], "a circle left of a star", True), ([star, other], "a circle left of a star", False),
+            ([circle, other], "two circles", True), ([circle, other, star], "two circles", False), ([circle], "two circles", False),
+            ([circle, star, other], "there is a red circle, a blue star and a blue circle", True)):
+        assert shows(world.Scene(things), sentence) == right, (things, sentence)
+
+
+def test_paints_anew_until_its_eye_sees_what_is_said(model, monkeypatch):
+    """The eye rejects the first two pictures of the first sentence and all of the second."""
+    star, looks = world.Scene([world.Object("star", "red")]), iter(([0, 0], [0, 0], [1, 0], [0]))
+    monkeypatch.setattr(model.eye, "read", lambda x: [star if good else world.Scene(()) for good in next(looks)])
+    got = model.draw(["a star", "a red star"], seed=3, steps=2, tries=4)
+    noises = [torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(seed)) for seed in (3, 4)]
+    for picture, sentence, noise in zip(got, ("a star", "a red star"), (noises[0][2], noises[1][3])):
+        assert apart(picture, images(model.sample(noise[None], [sentence], 2))[0]) <= 1
 
 
 def test_times_end_at_the_picture(model):
@@ -76,7 +97,7 @@ def test_times_end_at_the_picture(model):
 def test_editing(model):
     image = Image.fromarray(np.full((64, 64, 3), 200, np.uint8))
     assert apart(model.edit(image, "a star", 0.01, steps=1, guidance=1), model.edit(image, "a star", 0.9, steps=1, guidance=1)) > 1
-    assert apart(model.edit(image, "a star", 1, seed=3, steps=4), model.draw("a star", seed=3, steps=4)) <= 1
+    assert apart(model.edit(image, "a star", 1, seed=3, steps=4), model.draw("a star", seed=3, steps=4, tries=1)) <= 1
     anew = np.zeros((64, 64), bool)
     anew[:, 40:] = True
     filled = np.asarray(model.fill(image, anew, "a star", steps=4))
@@ -86,7 +107,7 @@ def test_editing(model):
 def test_word_maps_are_the_cross_attention_of_the_drawing(model):
     words, maps, picture = word_maps(model, "a red star", seed=4, steps=3)
     assert words == ["a", "red", "star"] and maps.shape == (3, 8, 8) and (maps >= 0).all() and (maps.sum(0) < 1).all()
-    assert apart(picture, model.draw("a red star", seed=4, steps=3)) <= 1
+    assert apart(picture, model.draw("a red star", seed=4, steps=3, tries=1)) <= 1
     assert not any(block.cross._forward_hooks for block in model.dit.blocks)
 
 
@@ -100,6 +121,7 @@ def test_word_maps_are_the_cross_attention_of_the_drawing(model):
     (dict(steps=0), "steps = 0 cannot be: give a whole number from 1 to 1000"), (dict(steps=2.5), "whole number"),
     (dict(steps=True), "whole number"), (dict(guidance=-1), "from 0 to 20"), (dict(guidance="3"), "from 0 to 20"),
     (dict(guidance=float("nan")), "from 0 to 20"), (dict(seed=-1), "is not a seed"), (dict(seed=0.5), "is not a seed"),
+    (dict(tries=0), "tries = 0 cannot be: give a whole number from 1 to 100"),
     (dict(seed=[1, 2]), "2 seeds for 1 sentences"), (dict(negative="a blob"), "'blob'"), (dict(negative=None), "is a string"),
 ])
 def test_what_cannot_be_drawn_is_said(model, wrong, hint):
@@ -131,5 +153,5 @@ def test_opens_in_diffusers_with_equal_pictures(model, tmp_path):
     for steps, guidance, negative in ((3, 2.0, ""), (30, 3.0, "a red square")):
         seeds = [torch.Generator().manual_seed(8 + k) for k in range(3)]
         theirs = pipe(SENTENCES, num_inference_steps=steps, guidance_scale=guidance, negative_prompt=negative, generator=seeds)
-        for mine, other in zip(model.draw(SENTENCES, 8, steps, guidance, negative), theirs, strict=True):
+        for mine, other in zip(model.draw(SENTENCES, 8, steps, guidance, negative, tries=1), theirs, strict=True):
             assert apart(mine, other) <= 1

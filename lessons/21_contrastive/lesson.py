@@ -7,7 +7,7 @@
 #   - put pictures and sentences into one space with two encoders
 #   - derive why cosines need a temperature, and why its logarithm is learned
 #   - write InfoNCE and SigLIP, equal to the library's
-#   - compute the floor under the loss that false negatives set, and see training stop there
+#   - compute the floor that false negatives set, and see training stop there
 #   - name and find pictures without training for it, and measure what hard negatives show
 # prerequisites: [12, 14]
 # device: Two CPU cores are enough; a GPU trains longer.
@@ -100,7 +100,10 @@ def arrows(*degrees):
 pictures, texts = arrows(0, 90, 180), arrows(30, 90, 240)
 cosines = pictures @ texts.T                                             # (3, 3)
 for row in cosines.tolist():
-    print("  ".join(f"{value:5.2f}" for value in row))
+    print("  ".join(f"{value:z5.2f}" for value in row))        # z: no -0.00
+
+# %% [markdown] slideshow={"slide_type": "notes"}
+# Let two people show the arrows with their arms. A typical slip is to take 180° and 240° for far apart because the numbers are: the angle is 60°. Then ask from the other side: which picture is best for sentence 1? (Picture 1, 30° away.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Learning as a guessing game
@@ -123,6 +126,9 @@ print("blind guess, ln 64:", round(math.log(64), 3))
 for scale in (1, 2.66, 14.3, 100):
     print(f"scale {scale:5}: the lowest possible loss is "
           f"{math.log1p(63 * math.exp(-2 * scale)):.4f}")
+
+# %% [markdown] slideshow={"slide_type": "notes"}
+# Ask before the table: what does the best possible model pay at scale 1? Most say nothing at all. It pays more than half of what a blind one pays: 63 wrong sentences with $e^{-1}$ each weigh about 23, the right one with $e^{1}$ only 2.7.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### One row of scores at three scales
@@ -186,6 +192,9 @@ with torch.no_grad():
 print(f"untrained: {start:.2f}, ln 32: {math.log(32):.2f}")
 assert abs(start - math.log(32)) < 0.6
 
+# %% [markdown] slideshow={"slide_type": "notes"}
+# Ask: what would you suspect if the first loss were 0.5? (Something about the sentence is in the picture's input.) And if it were 12? (Scores too large: the scale used twice, or vectors that were not brought to length 1.) The test takes a second: make it a habit.
+
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## SigLIP: the same pairs, other questions
 # InfoNCE needs the whole row for its softmax: with a batch spread over a hundred machines, each must see all. SigLIP (Zhai and others 2023) asks each of the B · B pairs by itself: *do you belong together, yes or no?*
@@ -240,6 +249,9 @@ print("SiglipModel: losses less than 1e-4 apart:",
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Train it, small
 # Pictures of one large thing, 32 pixels wide; sentences like *a red circle*. There are 6 colors and 4 shapes, so 24 sentences. Batches of 64. The loss starts at ln 64 = 4.16. Predict: where does it end?
+
+# %% [markdown] slideshow={"slide_type": "notes"}
+# Collect guesses for the last loss on the board before you run it. The typical guess is 0. When it stops above 1, do not explain: ask for reasons first (too small, too short, wrong learning rate). Then print one batch of sentences and let the room count how often each one stands in it.
 
 # %%
 from mmcourse.models.contrastive import CLIP, TextEncoder
@@ -480,6 +492,9 @@ ax.set(xlim=(0, 1.08), xlabel="prefers the true sentence (dotted: a bag of words
 show.figure(fig, alt="Bars: how often the true sentence is preferred to one that differs "
                      "in a single thing. A dotted line marks chance.")
 assert tests["colors swapped"] > 0.9 and tests["one relation changed"] < 0.75
+
+# %% [markdown] slideshow={"slide_type": "notes"}
+# Cover the bars and ask which of the six will be near 50%. Most say the swapped colors, because CLIP is known for it. Here these are nearly always right, since training had such look-alikes; the size and the relation are at chance. A good follow-up: which sentences would you add to the training?
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Beside the published numbers

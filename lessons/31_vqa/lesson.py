@@ -417,7 +417,7 @@ print(f"each learned from {count} pictures")
 def table_figure(ax, rows, columns, values, title, percent=True):
     """A table as colored squares; values in percent or None."""
     grid = np.array([[np.nan if v is None else v for v in line] for line in values])
-    show.matrix(ax, np.nan_to_num(grid), rows, columns, title, numbers=False, vmax=145)
+    show.matrix(ax, np.nan_to_num(grid), rows, columns, title, numbers=False, vmax=200)
     for (i, j), value in np.ndenumerate(grid):
         ax.text(j, i, "" if np.isnan(value) else f"{value:.1f}", ha="center", va="center",
                 fontsize=10)
@@ -695,7 +695,7 @@ for ax, (name, (scores, right)) in zip(axes, exams.items()):
     kept = bins[:, 2] > 0.004
     ax.scatter(bins[kept, 0], bins[kept, 1], 30 + 900 * bins[kept, 2], alpha=0.7)
     ax.set(title=f"{name}: right {hit.float().mean():.0%}, ECE {errors[name]:.3f}",
-           xlabel="confidence", xlim=(0, 1.05), ylim=(0, 1.05))
+           xlabel="confidence", xlim=(0, 1.12), ylim=(0, 1.12))
 axes[0].set_ylabel("share right")
 show.figure(fig, alt="Two reliability pictures. As in training the dots lie near the "
                      "diagonal; on noisy pictures the most below it: too sure.")

@@ -157,6 +157,9 @@ print(f"undecided among {len(WORDS)} words, the loss is ln K = {np.log(len(WORDS
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # `<start>` is read and never written; `<end>` is written, or no caption would ever stop. `<pad>` fills up rows of different lengths, and the loss must leave it out.
 
+# %% [markdown] slideshow={"slide_type": "notes"}
+# The typical wrong answer gives the same list twice. Ask what a model would learn from it: to copy, which is the bug that comes soon. Let somebody say why `<start>` is read and never written, and why `<end>` is the other way round.
+
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ## Train it, now
 # A thousand pictures of one to three things, four captions of each. A caption names every thing with size, color and shape. The eye stays as it is: its vectors are computed once.
@@ -274,6 +277,9 @@ for name, model in (("leaky", leaky), ("honest", writer)):
         print("    three things:", text)
 assert leaked[-1] < 0.5 * curve[70] and counts["leaky"] < counts["honest"] - 0.1
 
+# %% [markdown] slideshow={"slide_type": "notes"}
+# Show the two losses alone and ask who would ship the leaky model. Only then show the captions. Good questions: why does it stop after the first thing? Which test of one minute would have found this before the training? The next slide has it: change a later word, look at earlier places.
+
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # The loss is far too good: every place sees the very word that it should write, and copies it. When it writes alone, there is no next word to copy, and it falls silent after the first thing.
 #
@@ -346,6 +352,9 @@ for how in ("truly", "wrong color", "twice"):
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # A wrong **word** does no harm: the picture is in view at every word, and the model reads it again. He and others (2021) call this self-recovery. But *what has been told already* stands in the past alone. Tell a thing twice, and its bookkeeping is wrong: things get lost. That is where its own slips add up.
 
+# %% [markdown] slideshow={"slide_type": "notes"}
+# Let the room guess before the three lines. Most expect the wrong color to do the harm. It does hardly any, because the picture is still there to be read. Telling a thing twice does: what has been told stands only in the past. Compare both columns, false and missing.
+
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Choosing words: greedy and beams
 # The likeliest word at each step need not lead to the likeliest sentence. By hand: the first word is *a* (0.5) or *the* (0.4). After *a* come four nouns with 0.25 each. After *the* comes *star* with 0.9.
@@ -378,6 +387,9 @@ for beams in (1, 2):
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # **Beam search** keeps the K best beginnings instead of one. Its bias: every further word multiplies by a number below one, so short sentences win. The cure is the **length penalty**: compare $\frac{1}{T^{\alpha}} \sum_t \log p_t$, where T is the length. With α = 0 nothing is done; α = 1 takes the mean over words; a larger α favors long captions.
+
+# %% [markdown] slideshow={"slide_type": "notes"}
+# One person plays greedy at the board, another keeps two beginnings. A typical belief is that beams find the best sentence. They only find a better one: ask for a tree in which two beams miss it too (three first words, and the best sentence begins with the third).
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## A finished captioner
@@ -449,6 +461,9 @@ for caption in ("a star and a circle", "a red circle and a square"):
     shares = list(precisions(caption, "a red circle and a star"))
     score = metrics.bleu([caption], [["a red circle and a star"]])
     print(f"{caption:<26} {shares}  BLEU-4 = {score:.2f}")
+
+# %% [markdown] slideshow={"slide_type": "notes"}
+# Forgetting to clip is the typical mistake. Ask for the caption *a a a a a* against the reference *a red circle and a star*: without clipping 5/5, with it 2/5. Then ask which of the two captions below is the better one, and which BLEU takes: the second names a square that is not in the reference.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### ROUGE-L and CIDEr-D
@@ -522,11 +537,15 @@ assert all(rows[name][1] > rows[name][0] for name in list(rows)[:3])
 for caption in (one, two, "a large red circle", "a large red circle and a small star"):
     precision, recall, f1 = metrics.tuple_scores(pair, caption)
     invented = [" ".join(sorted(words)) for words in metrics.hallucinated(pair, caption)]
-    print(f"{caption} (true: {world.satisfies(pair, caption)})\n    precision {precision:.2f}, "
-          f"recall {recall:.2f}, F1 {f1:.2f}, invented: {invented}")
+    print(f"{caption} (true: {world.satisfies(pair, caption)})")
+    print(f"    precision {precision:.2f}, recall {recall:.2f}, F1 {f1:.2f}, "
+          f"invented: {invented}")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # Read the third: everything in it is true, and half of the scene is missing. Precision asks *is it true?*, recall *is it all?* A model that says "a thing" is always right. You need both numbers.
+
+# %% [markdown] slideshow={"slide_type": "notes"}
+# Ask for a caption with perfect precision and little recall (*a thing*), and for one with full recall that is false (all there is, and one thing more). Which of the two would you rather have read to you if you could not see the picture? There is no right answer; it depends on the use.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The finished captioner, judged

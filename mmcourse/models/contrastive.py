@@ -165,16 +165,18 @@ def as_clip(model):
 
 
 def as_text(encoder):
-    """A TextEncoder as transformers' CLIPTextModel, with equal outputs. Its word i is our word order(V)[i]."""
-    from transformers import CLIPTextConfig, CLIPTextModel
+    """A TextEncoder without its causal mask as transformers' SiglipTextModel, with equal outputs: CLIP's blocks, but each
+    word sees all. Its word i is our word order(V)[i]. What is pooled there has no meaning here."""
+    from transformers import SiglipTextConfig, SiglipTextModel
 
     block, weights = encoder.encoder.blocks[0], names_of_text(encoder)
     (vocab, width), words = encoder.embedding.words.weight.shape, "embeddings.token_embedding.weight"
-    theirs = CLIPTextModel(CLIPTextConfig(
+    theirs = SiglipTextModel(SiglipTextConfig(
         hidden_size=width, intermediate_size=block.think[0].out_features, num_hidden_layers=len(encoder.encoder.blocks),
         hidden_act="gelu", num_attention_heads=block.attend.num_heads, vocab_size=vocab, pad_token_id=0, bos_token_id=1,
-        eos_token_id=vocab - 1, max_position_embeddings=len(encoder.embedding.places.weight)))
-    theirs.load_state_dict(weights | {words: weights[words][order(vocab)]})
+        eos_token_id=vocab - 1, max_position_embeddings=len(encoder.embedding.places.weight), layer_norm_eps=1e-5))
+    head = {f"head.{name}": torch.zeros_like(value) for name, value in theirs.head.state_dict().items()}
+    theirs.load_state_dict(weights | head | {words: weights[words][order(vocab)]})
     return theirs.eval()
 
 

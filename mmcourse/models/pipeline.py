@@ -6,7 +6,7 @@ from diffusers.utils.torch_utils import randn_tensor
 
 
 class Text2ImagePipeline(DiffusionPipeline):
-    """A CLIP text encoder, a PixArt transformer that predicts the picture, and straight steps (flow matching)."""
+    """A text encoder (SigLIP's), a PixArt transformer that predicts the picture, and straight steps (flow matching)."""
 
     def __init__(self, transformer, text_encoder, tokenizer, scheduler):
         super().__init__()
@@ -15,7 +15,7 @@ class Text2ImagePipeline(DiffusionPipeline):
     def read(self, sentences):
         """Sentences -> what the transformer reads (B, T, D) and which of it are words (B, T)."""
         words = self.tokenizer(sentences, padding=True, return_tensors="pt").to(self.device)
-        return self.text_encoder(words.input_ids).last_hidden_state, words.attention_mask
+        return self.text_encoder(words.input_ids, words.attention_mask).last_hidden_state, words.attention_mask
 
     @torch.no_grad()
     def __call__(self, prompt, num_inference_steps=20, guidance_scale=2.0, negative_prompt="", generator=None):

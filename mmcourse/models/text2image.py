@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,14 +11,14 @@ from PIL import Image
 from torch import nn
 
 from mmcourse import batches, world
-from mmcourse.models.attention import causal_mask
 from mmcourse.models.contrastive import TextEncoder, as_text, tokenizer
 from mmcourse.models.dit import DiT, as_pixart, unpatchify
-from mmcourse.models.vit import patchify
+from mmcourse.models.vit import VisionEncoder, patchify
 from mmcourse.world.scene import as_seed
 
 LEAST = 0.05                           # times below count as this much where one divides by them
 SHIFT = 4.0                            # how densely steps lie near the noise, where things find their places
+CLEAN = 0.2                            # a picture whose `doubts` are less needs no other try
 TOGETHER = 16                          # pictures that a processor paints at once: more do not fit into its cache
 STANDARD = world.SPECS["standard"]
 UNSEEN = {*world.SHAPES, *world.COLORS, *world.TEXTURES[1:]} - {*STANDARD.shapes, *STANDARD.colors}
@@ -32,14 +33,19 @@ class Text2Image(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.text = TextEncoder(len(batches.WORDS), 128, 4, 2)
+        self.text = TextEncoder(len(batches.WORDS), 128, 4, 3)
         self.dit = DiT(d_context=128)
         self.align = nn.Linear(192, 128)              # for training alone: see recipes/text2image.py
+        self.eye = VisionEncoder().requires_grad_(False)
 
     def read(self, ids):
-        """Word numbers (B, T) -> a vector for each word (B, T, 128), and which of them are words (B, T)."""
-        mask = causal_mask(ids.shape[1]).to(ids.device)
-        return self.text.encoder(self.text.embedding(ids), mask), ids != batches.PAD
+        """Word numbers (B, T) -> a vector for each word (B, T, 128), and which of them are words (B, T).
+
+        Words look at the words behind them, too, which the text encoder of CLIP does not let them: in "a star left of a
+        square" the star must know that it stands left.
+        """
+        words = ids != batches.PAD
+        return self.text.encoder(self.text.embedding(ids), words[:, None, None]), words
 
     def velocity(self, noisy, t, context, mask):
         """The way that leads from the predicted picture through the noisy one: its step per unit of time."""
@@ -81,24 +87,45 @@ class Text2Image(nn.Module):
             done.append(x)
         return torch.cat(done)
 
-    def draw(self, sentences, seed=0, steps=20, guidance=2.0, negative=""):
+    def draw(self, sentences, seed=0, steps=20, guidance=2.0, negative="", tries=16):
         """A picture (PIL) of a sentence, or a list of pictures of a list of sentences.
 
         Picture k of a list is painted from the noise of seed + k, as if its sentence were drawn alone with that seed; or give
-        a list of seeds, one for each. Pictures move away from what `negative` says. Raises ValueError for what cannot
-        be drawn: a question, a word that no picture has taught, a number out of range.
+        a list of seeds, one for each. Pictures move away from what `negative` says. It checks itself: a picture that
+        its own eye `doubts` is painted anew from other noise, up to `tries` times in all, and the one that it doubts least
+        is kept (Ramesh et al. 2021 let CLIP choose among 512; tries=1: what comes first). Raises ValueError for what cannot be
+        drawn: a question, a word that no picture has taught, a number out of range.
         """
         said = [sentences] if isinstance(sentences, str) else sentences
-        noise = self.noise(statements(said), seed)
+        noise = self.noise(statements(said), seed, in_range("tries", tries, 1, 100, whole=True))
         checked(steps, guidance, negative)
-        pictures = images(self.sample(noise, said, steps, guidance, negative))
+        x, left = torch.empty_like(noise[0]), torch.arange(len(said))
+        doubts = torch.full((len(said),), torch.inf)
+        for attempt in noise:
+            some = [said[i] for i in left]
+            new = self.sample(attempt[left], some, steps, guidance, negative)
+            fresh = self.doubts(new, some) if tries > 1 else torch.zeros(len(some))
+            better = fresh < doubts[left]
+            x[left[better]], doubts[left[better]] = new[better], fresh[better]
+            left = (doubts > CLEAN).nonzero()[:, 0]
+            if not len(left):
+                break
+        pictures = images(x)
         return pictures[0] if isinstance(sentences, str) else pictures
+
+    def doubts(self, pictures, sentences):
+        """How little its eye trusts pictures (B, 3, 64, 64) of sentences, (B,): how far they are, where it is farthest, from
+        what the eye sees in them drawn anew (means of 8 x 8 pixels), and 9 more where it does not see what is said."""
+        scenes = self.eye.read(pictures.clamp(-1, 1))
+        apart = (batches.pictures(scenes) - pictures.clamp(-1, 1).cpu()).abs().mean(1, keepdim=True)
+        wrong = [9.0 * (not shows(scene, sentence)) for scene, sentence in zip(scenes, sentences)]
+        return F.avg_pool2d(apart, 8, 4).amax((1, 2, 3)) + torch.tensor(wrong)
 
     def edit(self, image, sentence, strength=0.7, seed=0, steps=20, guidance=2.0, negative=""):
         """The picture changed towards a sentence: strength 1 forgets it, near 0 leaves it as it is."""
         if not 0 < in_range("strength", strength, 0, 1):
             raise ValueError("strength = 0 changes nothing: give a number above 0, up to 1.")
-        noise, image = self.noise(statements([sentence]), seed), batches.pixels(image)[0].to(self.dit.places.device)
+        noise, image = self.noise(statements([sentence]), seed)[0], batches.pixels(image)[0].to(self.dit.places.device)
         checked(steps, guidance, negative)
         return images(self.sample(noise, [sentence], steps, guidance, negative, image, strength))[0]
 
@@ -107,17 +134,24 @@ class Text2Image(nn.Module):
         anew, where = torch.as_tensor(anew), self.dit.places.device
         if anew.shape != (64, 64) or anew.dtype != torch.bool:
             raise ValueError(f"`anew` marks the pixels to paint: booleans (64, 64), not {anew.dtype} {tuple(anew.shape)}.")
-        noise, image = self.noise(statements([sentence]), seed), batches.pixels(image)[0].to(where)
+        noise, image = self.noise(statements([sentence]), seed)[0], batches.pixels(image)[0].to(where)
         checked(steps, guidance, negative)
         return images(self.sample(noise, [sentence], steps, guidance, negative, image, anew=anew.to(where)))[0]
 
-    def noise(self, sentences, seed):
-        """Noise (B, 3, 64, 64) for sentences: of seed + k, or of the k-th of a list of seeds."""
+    def noise(self, sentences, seed, tries=1):
+        """Noise (tries, B, 3, 64, 64) for sentences: of seed + k, or of the k-th of a list of seeds."""
         seeds = seed if isinstance(seed, (list, tuple, range)) else [as_seed(seed) + k for k in range(len(sentences))]
         if len(seeds) != len(sentences):
             raise ValueError(f"{len(seeds)} seeds for {len(sentences)} sentences: give one seed, or one for each.")
         chances = [torch.Generator().manual_seed(as_seed(one) % 2 ** 63) for one in seeds]
-        return torch.cat([torch.randn(1, 3, 64, 64, generator=chance) for chance in chances]).to(self.dit.places.device)
+        return torch.stack([torch.randn(tries, 3, 64, 64, generator=chance) for chance in chances], 1).to(self.dit.places.device)
+
+
+def shows(scene, sentence):
+    """Does a Scene show what a sentence says, and nothing that could be left out?"""
+    things = scene.objects
+    fewer = (replace(scene, objects=(*things[:i], *things[i + 1:])) for i in range(len(things)))
+    return world.satisfies(scene, sentence) and not any(world.satisfies(scene, sentence) for scene in fewer)
 
 
 def moments(steps, start=1.0):
@@ -221,7 +255,7 @@ def word_maps(model, sentence, seed=0, steps=20, guidance=2.0):
     """
     ids, found = batches.encode(statements([sentence]))[0].to(model.dit.places.device), []
     hooks = [block.cross.register_forward_hook(lambda layer, given, out: found.append(out[1])) for block in model.dit.blocks]
-    x = model.sample(model.noise([sentence], seed), [sentence], steps, guidance,
+    x = model.sample(model.noise([sentence], seed)[0], [sentence], steps, guidance,
                      watch=lambda now, x, picture: model(x, torch.full((1,), now, device=x.device), ids))
     for hook in hooks:
         hook.remove()

@@ -86,7 +86,7 @@ def train(name, steps=None, until=None):
     checkpoint = mmcourse.root() / "runs" / f"{name}.safetensors"
     losses = training.fit(model, recipe.batch, recipe.loss, steps, checkpoint=checkpoint, **recipe.options)
     seconds = round(time.perf_counter() - start)
-    model.load_state_dict(packed(model))                  # judged as it is shipped
+    model.load_state_dict(model.state_dict() | packed(model))                  # judged as it is shipped
     scores = {key: round(value, 4) for key, value in recipe.evaluate(model).items()}
     print(f"{name}: {steps} steps, loss {losses[-1]:.4f}, held-out scores {scores}")
     ship(name, model, {"scores": scores, "steps": steps, "seconds": seconds, "device": str(mmcourse.device())})
@@ -125,8 +125,10 @@ def curve(recipe, model, steps, until, every=100):
 
 
 def packed(model):
-    """A model's weights as they are shipped: in float32, or in float16 where that would take more than 8 MB."""
-    tensors = {key: value.contiguous().cpu() for key, value in model.state_dict().items()}
+    """A model's weights as they are shipped: in float32, or in float16 where that would take more than 8 MB. Parameters
+    that are not trained (another model's, which recipe.model() loads) are left out."""
+    frozen = {key for key, value in model.named_parameters() if not value.requires_grad}
+    tensors = {key: value.contiguous().cpu() for key, value in model.state_dict().items() if key not in frozen}
     if sum(value.nbytes for value in tensors.values()) <= 8e6:
         return tensors
     return {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}

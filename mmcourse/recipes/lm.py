@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from functools import lru_cache
 from itertools import count
 
 import torch
@@ -11,6 +13,7 @@ from mmcourse.models.tokenizer import BPE, END
 from mmcourse.recipes import Recipe, weights
 from mmcourse.training import half
 from mmcourse.world import corpus
+from mmcourse.world.language import NUMBERS, PLURAL, SAID
 
 VOCAB_SIZE, ROWS, LENGTH = 512, 16, 96
 HELD_OUT = range(2 ** 31, 2 ** 31 + 1000)
@@ -94,16 +97,45 @@ def in_grammar(texts):
     return sum(corpus.log_prob(text) > -math.inf for text in texts) / len(texts)
 
 
+KINDS = {word: kind for kind, words in {
+    "color": corpus.COLORS, "shape": corpus.SHAPES, "shapes": [PLURAL[shape] for shape in corpus.SHAPES],
+    "name": corpus.NAMES, "size": (*SAID["small"], *SAID["large"]), "number": NUMBERS[2:5]}.items() for word in words}
+
+
+def sentences(text):
+    """The sentences of a text, each with its mark."""
+    return [sentence.strip() for sentence in re.findall(r"[^.?]+[.?]?", text)]
+
+
+def form(sentence):
+    """The sentence with their kind in place of colors, names and the like: "is there a star?" -> "is there a shape ?"."""
+    return " ".join(KINDS.get(word, word) for word in re.findall(r"\w+|\S", sentence))
+
+
+@lru_cache(maxsize=1)
+def known_forms():
+    """The forms of all sentences in the first 2,000 texts of the corpus."""
+    return frozenset(form(sentence) for seed in range(2000) for sentence in sentences(corpus.tell(seed).text))
+
+
+def well_formed(texts):
+    """The share of sentences, each taken alone, that the corpus could have said: as a whole text, or like one it said."""
+    found = [form(sentence) in known_forms() or corpus.log_prob(sentence) > -math.inf
+             for text in texts for sentence in sentences(text)]
+    return sum(found) / len(found)
+
+
 def evaluate(model):
     """On 1,000 held-out texts: perplexity, the best possible, their ratio for every kind; and of 1,000 texts written
-    at temperature 0.7 the share that is in the grammar."""
+    at temperature 0.7 the share that is in the grammar, and that of their single sentences."""
     texts = [corpus.tell(seed) for seed in HELD_OUT]
     got, best = perplexities(model, texts)
     scores = {"perplexity": got, "best_perplexity": best, "ratio": got / best}
     for kind in corpus.KINDS:
         got, best = perplexities(model, [text for text in texts if text.kind == kind])
         scores[f"ratio_{kind}"] = got / best
-    return scores | {"in_grammar_at_0.7": in_grammar(model.write([""] * 1000, temperature=0.7))}
+    written = model.write([""] * 1000, temperature=0.7)
+    return scores | {"in_grammar_at_0.7": in_grammar(written), "sentences_in_grammar_at_0.7": well_formed(written)}
 
 
 RECIPE = Recipe(model, batch, loss, {"cpu": 12000, "gpu": 12000}, evaluate,
