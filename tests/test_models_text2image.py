@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcourse import batches, world
-from mmcourse.models.text2image import Text2Image, foresee, images, remember, save_for_diffusers, shows, word_maps
+from mmcourse import batches, world, zoo
+from mmcourse.models.text2image import CLEAN, Text2Image, foresee, images, remember, save_for_diffusers, shows, word_maps
 
 SENTENCES = ["a large red circle left of a small blue square", "a star", "two green triangles and a yellow star"]
 
@@ -72,14 +72,25 @@ def test_shows_what_is_said_and_nothing_more():
         assert shows(world.Scene(things), sentence) == right, (things, sentence)
 
 
-def test_paints_anew_until_its_eye_sees_what_is_said(model, monkeypatch):
-    """The eye rejects the first two pictures of the first sentence and all of the second."""
-    star, looks = world.Scene([world.Object("star", "red")]), iter(([0, 0], [0, 0], [1, 0], [0]))
-    monkeypatch.setattr(model.eye, "read", lambda x: [star if good else world.Scene(()) for good in next(looks)])
+def test_keeps_the_try_that_its_eye_doubts_least(model, monkeypatch):
+    """The third try of the first sentence is clean, and no other follows; of the second's four the second is the best."""
+    doubts = iter(([9, 9.5], [9, 3], [0.1, 9.1], [9.4]))
+    monkeypatch.setattr(model, "doubts", lambda pictures, sentences: torch.tensor(next(doubts), dtype=torch.float))
     got = model.draw(["a star", "a red star"], seed=3, steps=2, tries=4)
     noises = [torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(seed)) for seed in (3, 4)]
-    for picture, sentence, noise in zip(got, ("a star", "a red star"), (noises[0][2], noises[1][3])):
+    for picture, sentence, noise in zip(got, ("a star", "a red star"), (noises[0][2], noises[1][1])):
         assert apart(picture, images(model.sample(noise[None], [sentence], 2))[0]) <= 1
+    assert next(doubts, None) is None
+
+
+def test_doubts_what_is_not_there_and_what_is_not_clean():
+    painter, red = zoo.load("text2image").cpu(), world.Scene([world.Object("star", "red", x=0.3), world.Object("circle", "blue", x=0.7)])
+    clean = batches.pictures([red, red])
+    said, other = painter.doubts(clean, ["a red star and a blue circle", "a blue star"]).tolist()
+    assert said < CLEAN < 9 <= other
+    smeared = clean[:1].clone()
+    smeared[..., 24:40, :12] = 0.5                                                # a gray spot
+    assert painter.doubts(smeared, ["a red star and a blue circle"]).item() > CLEAN
 
 
 def test_times_end_at_the_picture(model):

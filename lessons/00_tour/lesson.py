@@ -186,7 +186,7 @@ show.figure(fig, alt="A map of the course, from left to right: the world; attent
 # Type a sentence and a question. Things can be circles, squares, triangles and stars in six colors, small or large, up to four of them; *left of*, *right of*, *above* and *below* are understood. A word that the world does not know is named.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
-def all_of_it(sentence="a pink star above a small green square", question="what color is the star?", seed=1):
+def all_of_it(sentence="a blue circle left of a red square", question="is there a circle?", seed=0):
     """Draw a sentence, answer a question about the picture, describe it, and judge everything."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.4), width_ratios=(1, 1.4))
     right.axis("off")
