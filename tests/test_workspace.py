@@ -150,6 +150,7 @@ def test_a_real_server(tmp_path):
     """It says its address, keeps strangers out, opens the lesson, is quiet, and ends when it is told to."""
     course = minicourse.make(tmp_path, package=True)
     with minicourse.lab(course, "11") as (server, said):
+        said = [line for line in said if "[NbGrader" not in line]         # where it is installed: it misses a configuration
         assert said[0] == "New in my_work/: 01_first.ipynb, 11_second.ipynb\n" and len(said) == 5
         base, path, token = _address(said)
         assert path == "/lab/tree/notebooks/11_second.ipynb" and len(token) == 48

@@ -63,7 +63,7 @@ for question, answer in zip(asked, answers):
 
 # %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
 described = teller.describe(picture)
-print(described)
+print(show.wrapped(described, 80))
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Is it true?
@@ -73,7 +73,7 @@ print(described)
 seen = world.read(picture)
 print("the oracle sees:", ", ".join(str(thing) for thing in seen))
 for said in (sentence, described, "there is a green star"):
-    print(f"{world.satisfies(seen, said)!s:<5}  {said}")
+    print(show.wrapped(f"{world.satisfies(seen, said)!s:<5}  {said}", 80))
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### All of it at once
@@ -202,7 +202,7 @@ def all_of_it(sentence="a blue circle left of a red square", question="is there 
         left.axis("off")
     text = "\n\n".join(show.wrapped(line, 46) for line in lines)
     right.text(0, 0.95, text, va="top", fontsize=11)
-    return fig, f"A drawn picture and what the models say of it. {' '.join(lines)}"
+    return fig, f"A drawn picture and what the models say of it. {' '.join(' '.join(lines).split())}"
 
 
 widgets.explorer(all_of_it, sentence="a blue circle left of a red square",
