@@ -102,11 +102,6 @@ def supported(caption, references):
     return sum(any(words <= other for other in known) for words in mine) / max(1, len(mine))
 
 
-def common_sets(caption, references):
-    known, mine = {words for reference in references for words in sets(world.parse(reference))}, set(sets(world.parse(caption)))
-    return 2 * len(known & mine) / max(1, len(known) + len(mine))
-
-
 def rebuilt(caption, references):
     """The things that the first reference names, put along a line, and the world's own judgement of the caption."""
     things, first = [], world.parse(references[0].split(".")[0])
