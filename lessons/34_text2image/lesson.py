@@ -336,7 +336,7 @@ for category in world.CATEGORIES:
 assert sum(better) >= sum(judged[i] for i in hard)
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# The formula assumes that all sentences are equally hard and that the judge never errs. Neither is true: some sentences fail at nearly every try, and what the eye misreads is handed in. So tries are no substitute for a painter that listens. They are honest only because eye and oracle are **two** judges: one chooses, the other one marks.
+# Compare the last two columns: the formula promises more than comes. It assumes that all sentences are equally hard and that the judge never errs, but what the eye misreads is handed in. So tries are no substitute for a painter that listens. They are honest only because eye and oracle are **two** judges: one chooses, the other one marks.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The weight: a hill, and its price
