@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmcourse import batches, world
 from mmcourse.models.text2image import LEAST, Text2Image
 from mmcourse.recipes import Recipe, load_weights
+from mmcourse.training import half
 
 PICTURES = 48
 STANDARD = world.SPECS["standard"]
@@ -49,20 +50,22 @@ def everything(seed, random):
 
 
 def related(seed, random):
-    """Two things and how they stand to one another."""
+    """Two things and how they stand to one another, half of the time by their shapes alone: "a star left of a circle"."""
     for seed in range(seed, seed + 20):
         scene = world.sample(seed, replace(STANDARD, objects=(2, 2)))
-        try:
-            return scene, scene.caption(seed, "relation")
-        except ValueError:                                        # too close to being diagonal
-            continue
+        one, other = random.sample(scene.objects, 2)
+        if found := world.relations(one, other):                        # else too close to being diagonal
+            if random.random() < 0.5 or one.shape == other.shape:
+                return scene, scene.caption(seed, "relation")
+            stands = ("relate", random.choice(found), ("filter", (other.shape,), ("scene",)))
+            return scene, world.say(("exist", ("filter", (one.shape,), stands)), seed)
     return everything(seed, random)
 
 
 def drawn(seed):
     """A scene and a sentence that names each of its things, a pure function of the seed."""
     random = Random(seed)
-    kind = random.choices((alike, told, everything, related), (0.15, 0.2, 0.35, 0.3))[0]
+    kind = random.choices((alike, told, everything, related), (0.2, 0.2, 0.3, 0.3))[0]
     return kind(seed, random)
 
 
@@ -71,7 +74,7 @@ def batch(step):
     shown, said = zip(*(drawn(seed) for seed in range(step * batches.STRIDE, step * batches.STRIDE + PICTURES)))
     chance = torch.Generator().manual_seed(step)
     said = [sentence if keep else "" for sentence, keep in zip(said, torch.rand(PICTURES, generator=chance) > 0.1)]
-    times = torch.sigmoid(torch.randn(PICTURES, generator=chance) * 1.2 + 1.6)     # mostly where things find their places
+    times = torch.sigmoid(torch.randn(PICTURES, generator=chance) * 1.2 + 2.0)     # mostly where things find their places
     return batches.pictures(shown), batches.encode(said)[0], times, torch.randn(PICTURES, 3, 64, 64, generator=chance)
 
 
@@ -84,10 +87,11 @@ def loss(model, data):
     picture, ids, t, noise = data
     inner, at = [], t[:, None, None, None]
     hook = model.dit.blocks[len(model.dit.blocks) // 2 - 1].register_forward_hook(lambda block, given, out: inner.append(out))
-    velocity = model((1 - at) * picture + at * noise, t, ids)
+    with half(picture.device):
+        velocity, seen = model((1 - at) * picture + at * noise, t, ids), model.eye(picture)
+        foreseen = F.cosine_similarity(model.align(inner[0]), seen, dim=-1)
     hook.remove()
     error = velocity - (noise - picture) * at / at.clamp(min=LEAST)       # near the picture both are damped
-    foreseen = F.cosine_similarity(model.align(inner[0]), model.eye(picture), dim=-1)
     return error.square().mean() + 0.5 * (1 - foreseen.mean())
 
 
