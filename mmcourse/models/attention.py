@@ -11,7 +11,7 @@ def attention(query, key, value, mask=None):
     (..., T, S), True = may look. Returns the mixed values (..., T, e) and the weights
     (..., T, S). A query that may look nowhere gets zeros.
     """
-    scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
+    scores = (query / query.shape[-1] ** 0.5) @ key.transpose(-2, -1)
     if mask is None:
         weights = scores.softmax(-1)
     else:

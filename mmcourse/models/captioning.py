@@ -4,12 +4,12 @@ import warnings
 from copy import copy
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
 from mmcourse.batches import END, PAD, START, WORDS, decode, pictures, pixels
 from mmcourse.metrics import is_true
+from mmcourse.models.attention import attention, causal_mask
 from mmcourse.models.language_model import beam_search, generate
 from mmcourse.models.transformer import Decoder, TokenEmbedding
 from mmcourse.models.vit import VisionEncoder
@@ -132,21 +132,20 @@ class Telling:
     def __call__(self, tokens, real=None, cache=None):
         place = cache[0][0].shape[2] if cache and cache[0] else 0
         x = self.words.words(tokens) + self.words.places.weight[place:place + tokens.shape[1]]
+        mask = causal_mask(tokens.shape[1]).to(x.device) if tokens.shape[1] > 1 else None
         for block, seen, past in zip(self.blocks, self.seen, cache or [[] for _ in self.blocks]):
             y, layer = block.norm(x), block.attend
             new = [layer.split(part(y)) for part in (layer.key, layer.value)]
             past[:] = [torch.cat(two, 2) for two in zip(past, new)] if past else new
-            x = x + look(layer, y, *past, causal=tokens.shape[1] > 1)
+            x = x + look(layer, y, *past, mask)
             x = x + look(block.cross, block.cross_norm(x), *seen)
             x = x + block.think(block.think_norm(x))
         return self.output(self.norm(x))
 
 
-def look(layer, x, keys, values, causal=False):
+def look(layer, x, keys, values, mask=None):
     """A MultiHeadAttention of x (B, T, D) over keys and values (B, H, S, d) made before."""
-    keys, values = (part.expand(len(x), -1, -1, -1) for part in (keys, values))  # beams share them
-    mixed = F.scaled_dot_product_attention(layer.split(layer.query(x)), keys, values,
-                                           is_causal=causal)
+    mixed, _ = attention(layer.split(layer.query(x)), keys, values, mask)
     return layer.output(mixed.transpose(1, 2).flatten(2))
 
 

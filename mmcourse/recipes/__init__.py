@@ -72,6 +72,14 @@ def load_weights(name):
     return read_tensors(content)
 
 
+def halved(loss):
+    """The same loss with the matrix products in bfloat16, if the device has them in hardware."""
+    def in_half(model, data):
+        with training.half(mmcourse.device()):
+            return loss(model, data)
+    return in_half
+
+
 def train(name, steps=None, until=None):
     """Train a model by its recipe, judge it, and ship it: data/weights/NAME.safetensors and its line in the manifest.
 
@@ -84,7 +92,7 @@ def train(name, steps=None, until=None):
     if until is not None:
         return curve(recipe, model, steps, until)
     checkpoint = mmcourse.root() / "runs" / f"{name}.safetensors"
-    losses = training.fit(model, recipe.batch, recipe.loss, steps, checkpoint=checkpoint, **recipe.options)
+    losses = training.fit(model, recipe.batch, halved(recipe.loss), steps, checkpoint=checkpoint, **recipe.options)
     seconds = round(time.perf_counter() - start)
     model.load_state_dict(model.state_dict() | packed(model))                  # judged as it is shipped
     scores = {key: round(value, 4) for key, value in recipe.evaluate(model).items()}
@@ -117,7 +125,7 @@ def curve(recipe, model, steps, until, every=100):
         return recipe.loss(model, data)
 
     try:
-        training.fit(model, recipe.batch, loss, steps, **recipe.options)
+        training.fit(model, recipe.batch, halved(loss), steps, **recipe.options)
         print(f"After {steps} steps the score is still below {until}: --steps gives it more.")
     except Reached:
         print(f"{until} is reached.")

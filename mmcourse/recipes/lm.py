@@ -11,7 +11,6 @@ import torch
 from mmcourse.models.language_model import LanguageModel, next_token_loss
 from mmcourse.models.tokenizer import BPE, END
 from mmcourse.recipes import Recipe, weights
-from mmcourse.training import half
 from mmcourse.world import corpus
 from mmcourse.world.language import NUMBERS, PLURAL, SAID
 
@@ -50,14 +49,11 @@ def batch(step):
 
 
 def loss(model, tokens):
-    """Cross-entropy; the products in bfloat16 where the processor has them, which is twice as fast.
-
-    The words of an answer, from "?" or "=" to the full stop, count five times: they must be found out, the others are
-    often chance. The best that a model can do stays the same, the true chances everywhere.
+    """Cross-entropy. The words of an answer, from "?" or "=" to the full stop, count five times: they must be found out,
+    the others are often chance. The best that a model can do stays the same, the true chances everywhere.
     """
     weights = 1 + 4 * answering(tokens[:, :-1]).float()
-    with half(tokens.device):
-        return next_token_loss(model, tokens, weights)
+    return next_token_loss(model, tokens, weights)
 
 
 def answering(tokens):

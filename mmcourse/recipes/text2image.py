@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from mmcourse import batches, world
 from mmcourse.models.text2image import LEAST, Text2Image
 from mmcourse.recipes import Recipe, load_weights
-from mmcourse.training import half
 
 PICTURES = 48
 STANDARD = world.SPECS["standard"]
@@ -87,10 +86,9 @@ def loss(model, data):
     picture, ids, t, noise = data
     inner, at = [], t[:, None, None, None]
     hook = model.dit.blocks[len(model.dit.blocks) // 2 - 1].register_forward_hook(lambda block, given, out: inner.append(out))
-    with half(picture.device):
-        velocity, seen = model((1 - at) * picture + at * noise, t, ids), model.eye(picture)
-        foreseen = F.cosine_similarity(model.align(inner[0]), seen, dim=-1)
+    velocity = model((1 - at) * picture + at * noise, t, ids)
     hook.remove()
+    foreseen = F.cosine_similarity(model.align(inner[0]), model.eye(picture), dim=-1)
     error = velocity - (noise - picture) * at / at.clamp(min=LEAST)       # near the picture both are damped
     return error.square().mean() + 0.5 * (1 - foreseen.mean())
 

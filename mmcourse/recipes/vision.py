@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from mmcourse import device, world
 from mmcourse.models.vit import KINDS, STANDARD, VisionEncoder
 from mmcourse.recipes import Recipe
-from mmcourse.training import half
 
 GRID, BATCH = 8, 32
 
@@ -74,12 +73,6 @@ def loss(model, data):
     return total
 
 
-def half_loss(model, data):
-    """The same with the matrix products in bfloat16 where that is fast."""
-    with half(device()):
-        return loss(model, data)
-
-
 @torch.no_grad()
 def features(model, seeds):
     """The encoder's tokens (B, 64, D), class tokens (B, D), and the truth, on the CPU."""
@@ -119,5 +112,5 @@ def evaluate(model, train=range(10**9, 10**9 + 2000), test=world.split("validati
     return scores
 
 
-RECIPE = Recipe(model=VisionEncoder, batch=batch, loss=half_loss, steps={"cpu": 4000, "gpu": 12000},
+RECIPE = Recipe(model=VisionEncoder, batch=batch, loss=loss, steps={"cpu": 4000, "gpu": 12000},
                 evaluate=evaluate, options={"lr": 2e-3, "muon": 0.02, "warmup": 200})
