@@ -13,14 +13,13 @@ from torch import nn
 from mmcourse import batches, world
 from mmcourse.models.contrastive import TextEncoder, as_text, tokenizer
 from mmcourse.models.dit import DiT, as_pixart, unpatchify
-from mmcourse.models.vit import VisionEncoder, patchify
+from mmcourse.models.vit import STANDARD, VisionEncoder, patchify
 from mmcourse.world.scene import as_seed
 
 LEAST = 0.05                           # times below count as this much where one divides by them
 SHIFT = 4.0                            # how densely steps lie near the noise, where things find their places
 CLEAN = 0.2                            # a picture whose `doubts` are less needs no other try
 TOGETHER = 16                          # pictures that a processor paints at once: more do not fit into its cache
-STANDARD = world.SPECS["standard"]
 UNSEEN = {*world.SHAPES, *world.COLORS, *world.TEXTURES[1:]} - {*STANDARD.shapes, *STANDARD.colors}
 
 

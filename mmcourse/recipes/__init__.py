@@ -107,7 +107,7 @@ class Reached(Exception):
 def curve(recipe, model, steps, until, every=100):
     """Train without a checkpoint, printing the first of the recipe's held-out scores every `every` steps until it is at
     least `until`. Returns [(seconds without those of judging, processor seconds, score), ...]."""
-    points, step, start = [], 0, (time.perf_counter(), time.process_time())
+    points, step, start, quick = [], 0, (time.perf_counter(), time.process_time()), halved(recipe.loss)
 
     def loss(model, data):
         nonlocal step, start
@@ -122,10 +122,10 @@ def curve(recipe, model, steps, until, every=100):
                 raise Reached
             start = (start[0] + time.perf_counter() - now[0], start[1] + time.process_time() - now[1])
         step += 1
-        return recipe.loss(model, data)
+        return quick(model, data)
 
     try:
-        training.fit(model, recipe.batch, halved(loss), steps, **recipe.options)
+        training.fit(model, recipe.batch, loss, steps, **recipe.options)
         print(f"After {steps} steps the score is still below {until}: --steps gives it more.")
     except Reached:
         print(f"{until} is reached.")

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 
 from mmcourse import batches, world
 from mmcourse.models.text2image import LEAST, Text2Image
+from mmcourse.models.vit import STANDARD
 from mmcourse.recipes import Recipe, load_weights
 
 PICTURES = 48
-STANDARD = world.SPECS["standard"]
 
 
 def model():
