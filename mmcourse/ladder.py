@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch.func import functional_call, stack_module_state, vmap
 
 import mmcourse
-from mmcourse import batches, world, zoo
+from mmcourse import batches, files, world, zoo
 from mmcourse.models.fusion import EVERY, PAIR, parameters, sized
 from mmcourse.models.transformer import sinusoidal
 from mmcourse.training import schedule
@@ -265,7 +265,7 @@ def run(report=print):
             found[part][kind] = measure(kind)
             found["seconds"] = round(found.get("seconds", 0) + time.perf_counter() - start)
             kept.parent.mkdir(exist_ok=True)
-            kept.write_text(json.dumps(found), "utf-8")
+            files.write(kept, json.dumps(found))
             report(f"{found['seconds']:4} s  {part}: {kind}")
     kept.unlink()
     return found
@@ -280,7 +280,7 @@ def main():
              "grid": GRID, "hard": HARD, "noise": NOISE, "kinds": KINDS, "steps": STEPS, "batch": BATCH,
              "vqa_steps": VQA_STEPS, "parameters": {kind: parameters(sized(EVERY[kind], PARAMETERS)) for kind in EVERY}}
     path = mmcourse.root() / "data" / "fusion.json"
-    path.write_text(json.dumps(facts | {"results": found}) + "\n", "utf-8")
+    files.write(path, json.dumps(facts | {"results": found}) + "\n")
     print(f"{path.name}: {found['seconds']} seconds")
 
 

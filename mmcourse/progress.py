@@ -3,12 +3,13 @@
 import json
 import os
 import sys
-import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
 import mmcourse
+from mmcourse import files
 
+PRIVATE = 0o600                                  # what a learner passed is for nobody else to read
 UNUSABLE = OSError, NotImplementedError          # the second is filelock's word for a disk without locks
 
 
@@ -45,7 +46,7 @@ def record(exercise, points):
             done = _read(path)
             entry = done.setdefault(exercise, {"points": 0, "passed": f"{datetime.now(timezone.utc):%FT%TZ}"})
             entry["points"] = max(entry["points"], points)
-            _write(path, json.dumps(done, indent=1, sort_keys=True))
+            files.write(path, json.dumps(done, indent=1, sort_keys=True), PRIVATE)
     except mmcourse.UsageError:
         pass
     except UNUSABLE as error:
@@ -90,19 +91,6 @@ def _read(path):
     return done or {}
 
 
-def _write(path, text):
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=".progress")
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        os.unlink(part)
-        raise
-
-
 def _lock(path):
     from filelock import FileLock                # comes with torch
     return FileLock(path.with_name(".progress.lock"), timeout=10)
@@ -120,7 +108,7 @@ def overview():
             passed = exercise in done
             got, of = got + (points if passed else 0), of + points
             following = following or (None if passed else (stem, exercise))
-            color = "#009e73;color:#fff" if passed else "#eee;color:#222"
+            color = "#00785a;color:#fff" if passed else "#eee;color:#222"
             style = f"display:inline-block;min-width:4.5em;margin:1px;padding:2px 6px;background:{color}"
             cells.append(f'<span style="{style}">{"✓" if passed else "○"} {exercise}</span>')
         mine = sum(points for exercise, points in exercises.items() if exercise in done)

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from mmcourse import UsageError, device
+from mmcourse import UsageError, device, files
 
 
 class Steps(Dataset):
@@ -163,10 +163,9 @@ def save(path, model, optimizer, losses):
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for i, state in optimizer.state().items():
         tensors |= {f"optimizer.{i}.{key}": torch.as_tensor(value) for key, value in state.items()}
-    beside = Path(path).with_suffix(".tmp")
-    beside.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in tensors.items()}, beside, {"losses": json.dumps(losses)})
-    os.replace(beside, path)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with files.whole(path) as beside:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, beside, {"losses": json.dumps(losses)})
 
 
 def resume(path, model, optimizer):

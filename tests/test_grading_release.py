@@ -104,7 +104,7 @@ def test_a_full_disk_keeps_what_was_there(work, monkeypatch, capsys):
     monkeypatch.setattr(os, "replace", full)
     progress.record("11.2", 3)
     assert work.read_bytes() == before and "not kept" in capsys.readouterr().err
-    assert [path.name for path in work.parent.iterdir() if path.name.startswith(".progress") and path.suffix != ".lock"] == []
+    assert {path.name for path in work.parent.iterdir()} == {"progress.json", ".progress.lock"}
 
 
 def test_the_overview_says_what_is_done_and_what_comes_next(work):

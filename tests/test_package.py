@@ -13,14 +13,14 @@ import yaml
 from nbclient import NotebookClient
 
 import mmcourse
-from mmcourse import UsageError, checks, cli, widgets
+from mmcourse import UsageError, checks, cli, files, widgets
 from mmcourse.authoring.build import build
 
 ROOT = mmcourse.root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 README, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md"))
-FLOORS = [("mmcourse",), ("world", "progress"), ("models", "training", "metrics", "batches"), ("recipes",), ("zoo", "ladder"),
-          ("show", "widgets", "editor"), ("checks",), ("workspace", "grading", "authoring"), ("bench",), ("cli",)]
+FLOORS = [("mmcourse", "files"), ("world", "progress"), ("models", "training", "metrics", "batches"), ("recipes",),
+          ("zoo", "ladder"), ("show", "widgets", "editor"), ("checks",), ("workspace", "grading", "authoring"), ("bench",), ("cli",)]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 MODULES = sorted((ROOT / "mmcourse").rglob("*.py"))
 
@@ -46,6 +46,17 @@ def test_no_import_goes_up_a_floor():
         if own != "mmcourse":
             for module in imports(path):
                 assert FLOOR[room(module)] <= FLOOR[own], f"{path} imports {module}, a floor above its own"
+
+
+def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path):
+    path = tmp_path / "a.txt"
+    for text, mode in (("one", 0o600), ("two\r\n", 0o644)):
+        files.write(path, text, mode)
+        assert path.read_bytes() == text.encode() and path.stat().st_mode & 0o777 == mode
+    with pytest.raises(RuntimeError), files.whole(path) as beside:
+        beside.write_text("th")
+        raise RuntimeError
+    assert path.read_bytes() == b"two\r\n" and list(tmp_path.iterdir()) == [path]
 
 
 def test_importing_the_course_is_quick_and_small():

@@ -7,7 +7,6 @@ run: `metadata.mmcourse.ran` keeps the digests of those. Changes of prose or bad
 
 import difflib
 import json
-import os
 import re
 import sys
 import tomllib
@@ -17,7 +16,7 @@ import nbformat
 from tqdm import tqdm
 
 import mmcourse
-from mmcourse import UsageError
+from mmcourse import UsageError, files
 from mmcourse.authoring import execute, syllabus
 from mmcourse.authoring.notebook import BUILT, FOLDERS, notebook
 from mmcourse.authoring.source import Source, folders, read
@@ -272,13 +271,9 @@ def set_repository(root, repo):
 
 
 def write(path, text):
-    """Write a text file whole or not at all: a file beside it, then a rename. May raise UsageError."""
-    beside = path.with_name(f"{path.name}.part")
+    """Write a text file whole or not at all. May raise UsageError."""
     try:
         path.parent.mkdir(exist_ok=True)
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(beside, path)
+        files.write(path, text)
     except OSError as error:
         raise UsageError(f"{path} cannot be written ({error.strerror}): make its folder writable.") from None
-    finally:
-        beside.unlink(missing_ok=True)

@@ -7,13 +7,11 @@ How large things are and where they stand is decided in the browser, by assets/d
 """
 
 import base64
-import contextlib
 import importlib.util
-import os
 import re
 from pathlib import Path
 
-from mmcourse import UsageError, root
+from mmcourse import UsageError, files, root
 
 ASSETS = Path(__file__).parent / "assets"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -178,12 +176,8 @@ def _data(name):
 
 def _write(path, text):
     """Replace a file in one step, so that no half-written deck ever stands there."""
-    beside = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
+        files.write(path, text)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
         raise UsageError(f"{path} cannot be written ({error.strerror}): choose another --output.") from error

@@ -2,11 +2,9 @@
 
 import importlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
-from mmcourse import UsageError
+from mmcourse import UsageError, files
 
 USUAL = ("training", "generation", "growth")
 
@@ -17,19 +15,6 @@ def load(path):
         return json.loads(path.read_text("utf-8")) if path.exists() else {}
     except ValueError:
         raise UsageError(f"{path} is no file of results: move it away or choose another folder with --output.") from None
-
-
-def write(path, content):
-    """Write bytes into a file, whole or not at all."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".bench")
-    try:
-        with open(handle, "wb") as file:
-            file.write(content)
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
 
 
 def bench(parts=USUAL, folder="bench", smoke=False, minutes=20):
@@ -48,7 +33,7 @@ def bench(parts=USUAL, folder="bench", smoke=False, minutes=20):
         options = {"minutes": minutes} if name == "quality" else {}
         done[name] = {"where": timing.where(), "smoke": smoke, **module.measure(smoke, **options)}
         results = load(path) | {name: done[name]}
-        write(path, json.dumps(results, indent=1).encode() + b"\n")
+        files.write(path, json.dumps(results, indent=1) + "\n")
         if drawn := report.picture(results):
-            write(folder / "bench.png", drawn)
+            files.write(folder / "bench.png", drawn)
     print(f"\n{report.text(done)}\n\nThis is in {path}.")

@@ -8,13 +8,13 @@ import re
 import secrets
 import signal
 import sys
-import tempfile
 import time
 from multiprocessing.connection import wait
 from pathlib import Path
 
 import mmcourse
 from mmcourse import UsageError, progress
+from mmcourse.files import write as write_file
 from mmcourse.grading import judge, sandbox, submission
 
 GRACE = 120                       # seconds beyond judge.FILE_SECONDS after which a marking process is given up
@@ -104,18 +104,8 @@ class Store:
 
 
 def write(path, text):
-    """Write a file as a whole or not at all."""
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=".part")
-    try:
-        with open(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(part, 0o600)
-        os.replace(part, path)
-    except BaseException:
-        os.unlink(part)
-        raise
+    """Write a file that only its owner may read, as a whole or not at all."""
+    write_file(path, text, 0o600)
 
 
 def fingerprint(path):

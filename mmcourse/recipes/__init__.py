@@ -7,7 +7,6 @@ stopped, judges the model on held-out scenes, and puts weights and scores into d
 import hashlib
 import importlib
 import json
-import os
 import pkgutil
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import torch
 from safetensors.torch import load as read_tensors, save_file
 
 import mmcourse
-from mmcourse import UsageError, training
+from mmcourse import UsageError, files, training
 
 
 @dataclass(frozen=True)
@@ -146,12 +145,8 @@ def ship(name, model, facts):
     """Write a model's weights as safetensors and its line in the manifest, each whole or not at all."""
     weights().mkdir(parents=True, exist_ok=True)
     path = weights() / f"{name}.safetensors"
-    beside = path.with_suffix(".tmp")
-    save_file(packed(model), beside)
-    beside.chmod(0o644)                                   # safetensors makes it readable for its owner alone
-    digest = hashlib.sha256(beside.read_bytes()).hexdigest()
-    os.replace(beside, path)
+    with files.whole(path) as beside:
+        save_file(packed(model), beside)
+        digest = hashlib.sha256(beside.read_bytes()).hexdigest()
     entries = manifest() | {name: {"file": path.name, "sha256": digest, **facts}}
-    beside = weights() / "manifest.tmp"
-    beside.write_text(json.dumps(entries, indent=1, sort_keys=True) + "\n", "utf-8")
-    os.replace(beside, weights() / "manifest.json")
+    files.write(weights() / "manifest.json", json.dumps(entries, indent=1, sort_keys=True) + "\n")
