@@ -9,6 +9,7 @@ include_patterns = ["README*.md", "docs/*.md", "notebooks/*.ipynb", "exercises/*
 exclude_patterns = [".*", "site", "my_work", "shared"]
 extensions = ["myst_nb", "sphinx.ext.mathjax"]
 highlight_language = "none"
+pygments_dark_style = "github-dark"       # the theme's own underlines modules, as if they were links
 nb_execution_mode = "off"
 nb_merge_streams = True
 nb_code_prompt_show, nb_code_prompt_hide = "Show the code", "Hide the code"

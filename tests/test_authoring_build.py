@@ -386,7 +386,7 @@ RUN = '''
 import os
 from pathlib import Path
 from IPython.display import Image, display
-print(os.environ["MMCOURSE_STATIC"], os.listdir("."))
+print(os.environ["MMCOURSE_STATIC"], os.listdir("."), Path(os.environ["MMCOURSE_WORK"]).exists())
 display(Image(data=bytes.fromhex("PNG")), metadata={"image/png": {"alt": "a dot"}})
 '''
 
@@ -416,7 +416,7 @@ def test_a_run_and_a_failure(root, capsys):
     assert [cell.execution_count for cell in nb.cells if cell.cell_type == "code"] == [1, 2, 3, 4, 5, 6]
     assert nb.cells[1].outputs[0].text == "device cpu\n" and nb.cells[5].outputs[0].text == "9\n"
     assert nb.cells[8].outputs[0].ename == "ZeroDivisionError"
-    assert nb.cells[9].outputs[0].text == "1 []\n"
+    assert nb.cells[9].outputs[0].text == "1 [] False\n"
     assert "widgets" not in nb.metadata and "version" not in nb.metadata.language_info
     assert not any("execution" in cell.metadata for cell in nb.cells)
 

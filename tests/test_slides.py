@@ -200,6 +200,19 @@ def test_something_is_to_be_seen(page):
         assert 100 * inked > least, f"slide {number + 1} is nearly blank"
 
 
+def test_printed_lines_take_their_code_along(context, course):
+    prose, lines = "A sentence of six words stands here. " * 25, "\n".join(f"x{n} = {n:<60}# (B, T)" for n in range(10))
+    parts, printed = f"{lines}\n\n{lines}\n\nprint('last')", said("six words that are printed here\n" * 9)
+    course([text(f"## One\n\n{prose}", "slide"), code(lines, "-", printed),
+            text("## Two", "slide"), code(parts, "-", printed)])
+    page = open_deck(context, slides.export([11])[0])
+    shown = page.evaluate("""[...document.querySelectorAll('.blocks')].map(
+        blocks => [...blocks.children].map(block => block.textContent.trim().slice(0, 2)).join(' + '))""")
+    assert shown == ["A ", "x0 + si", "x0", "pr + si"]
+    sound(page)
+    page.close()
+
+
 def test_mathematics_is_drawn(page):
     formulas = page.locator("mjx-container")
     assert formulas.count() == 4

@@ -35,8 +35,8 @@ class CellFailed(Exception):
 def run(notebook, root, timeout=300):
     """Run all cells of `notebook` in place, in a fresh kernel of this Python and an empty temporary folder.
 
-    The kernel takes the package from the checkout `root` and has MMCOURSE_STATIC=1; each cell has `timeout`
-    seconds. Stores in `metadata.mmcourse.ran` the files of mmcourse/ and data/ it opened. Raises CellFailed.
+    The kernel takes the package from the checkout `root` and has MMCOURSE_STATIC=1; nobody's progress is in
+    its reach. Each cell has `timeout` seconds. Stores in `metadata.mmcourse.ran` the files of mmcourse/ and data/ it opened. Raises CellFailed.
     """
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpecManager
@@ -48,7 +48,8 @@ def run(notebook, root, timeout=300):
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder, "work")
         work.mkdir()
-        environment = os.environ | {"MMCOURSE_STATIC": "1", "PYTHONPATH": str(root), "IPYTHONDIR": folder}
+        environment = os.environ | {"MMCOURSE_STATIC": "1", "MMCOURSE_WORK": str(Path(folder, "my_work")),
+                                    "PYTHONPATH": str(root), "IPYTHONDIR": folder}
         # What cells write to stderr comes as output; what is left of it is the kernel's talk about itself.
         with client.setup_kernel(cwd=str(work), env=environment, stderr=subprocess.DEVNULL, cleanup_kc=True):
             _quietly(client, WATCH)

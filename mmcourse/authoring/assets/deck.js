@@ -85,18 +85,28 @@
   }
 
   // Takes blocks, then paragraphs of code, off the page's end until it fits; returns what it took.
+  // Printed lines do not go alone: their code comes along if both fit on a page, else its last paragraph.
   function cut(page) {
     const blocks = page.querySelector(".blocks"), rest = [];
     while (!fit(page) && blocks.children.length > 1) {
       rest.unshift(blocks.lastElementChild);
       blocks.lastElementChild.remove();
     }
-    const code = blocks.firstElementChild;
-    if (fit(page) || !code.matches(".code")) return rest;
+    const stay = [...blocks.children], code = stay.pop();
+    const torn = rest.length > 0 && rest[0].matches(".output:not(.grows)");
+    if (!code.matches(".code") || fit(page) && !torn) return rest;
+    if (torn && stay.length) {
+      blocks.replaceChildren(code, rest[0]);
+      const together = fit(page);
+      blocks.replaceChildren(...stay, ...together ? [] : [code]);
+      fit(page);
+      if (together) return [code, ...rest];
+    }
     const next = code.cloneNode(true);
     next.querySelector("pre").innerHTML = "";
+    if (torn) shorten(code, next);
     while (!fit(page) && shorten(code, next));
-    return next.textContent ? [next, ...rest] : rest;
+    return next.textContent.trim() ? [next, ...rest] : rest;
   }
 
   // May put a continuation behind the section, which is then laid out in its turn. Returns the fault or "".
