@@ -120,7 +120,7 @@ class Telling:
     def __init__(self, captioner, context):
         self.words, self.output = captioner.words, captioner.output
         self.blocks, self.norm = captioner.decoder.blocks, captioner.decoder.norm
-        self.seen = [[block.cross.split(part(context))
+        self.seen = [[block.cross.split(part(context)).contiguous()          # else copied at each step
                       for part in (block.cross.key, block.cross.value)] for block in self.blocks]
 
     def about(self, numbers):
