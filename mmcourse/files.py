@@ -16,8 +16,8 @@ def whole(path, mode=0o644):
     try:
         yield Path(beside)
         os.chmod(beside, mode)
-        with open(beside, "rb") as file:
-            os.fsync(file.fileno())                         # else a power cut could leave the new name without the content
+        with open(beside, "r+b") as file:
+            os.fsync(file.fileno())                        # else a power cut could leave the new name without the content
         os.replace(beside, path)
     except BaseException:
         os.unlink(beside)

@@ -169,6 +169,17 @@ def test_a_file_without_read_permission(tmp_path):
     assert told.stderr.splitlines()[-1] == "mmcourse: my_work/mine.ipynb cannot be read (Permission denied)."
 
 
+def test_what_no_screen_can_show_is_spelled_out(grade, course):
+    """In an error's text and in a file's name: half characters would end the run, control codes could write another table."""
+    texts = r"\ud800 \x1b[2J\r  11.2    3 of 3   pass \u202e 数"
+    loud = minicourse.solved(11, {"11.2": f"def triple(x):\n    raise ValueError('{texts}')"})
+    path = minicourse.write(minicourse.solved(1), course / "my_work" / os.fsdecode(b"\xff\n  total 9 of 9.ipynb"))
+    code, (first, second), errors = grade(loud, path, options=("--jobs", "1", "--report", str(course / "report")))
+    assert (code, errors) == (0, "") and second["total"][0] == 1
+    assert first["11.2"] == (0, "wrong", f"ValueError in line 2: {texts}")
+    assert r"\udcff\n  total 9 of 9.ipynb" in (course / "report" / "report.html").read_text("utf-8")
+
+
 # ---- the sandbox ----
 
 @needs_box
@@ -228,12 +239,22 @@ def handed_in(course):
     return folder
 
 
+@pytest.mark.parametrize("path, who", [
+    ("in/solana_101_9001_34_text2image.ipynb", "101"), ("in/beau_LATE_102_9002_a.ipynb", "102"),
+    ("in/Cy Ng_103_assignsubmission_file_/11_attention.ipynb", "103"), ("submitted/dee/11/11_attention.ipynb", "dee"),
+    ("in/eve/34_text2image.ipynb", "eve"), ("in/eve/34_text2image (2).ipynb", "eve"),
+    ("in/eve/11_attention-Copy1.ipynb", "eve"), ("in/11_attention_fay.ipynb", "11_attention_fay"), ("in/gus.ipynb", "gus")])
+def test_who_handed_a_file_in(path, who):
+    assert run.student(path) == who
+
+
 def test_reports_of_a_class(handed_in, course, capsys):
     target = course / "report"
     code = cli.main(["grade", str(handed_in), "--report", str(target), "--gradebook", str(course / "canvas.csv"), "--column",
                      "Exercises 11 (77)", "--jobs", "2"])
     said = capsys.readouterr()
     assert code == 0 and "Not in" in said.err and "=1+1" in said.err
+    assert "ana/11_second.ipynb does not count: ana has a newer file of 11_second." in said.err
     filled = list(csv.reader(open(target / "filled_canvas.csv", encoding="utf-8")))
     original = list(csv.reader(open(course / "canvas.csv", encoding="utf-8")))
     assert [row[:5] for row in filled] == [row[:5] for row in original]             # one column is filled, the rest is as it was
@@ -245,17 +266,21 @@ def test_reports_of_a_class(handed_in, course, capsys):
     scores = list(csv.DictReader(open(target / "nbgrader.csv", encoding="utf-8")))
     assert {row["student_id"]: row["score"] for row in scores}["101"] == "6"
     page = (target / "report.html").read_text("utf-8")
-    assert "Where the class stumbles" in page and "look at the factor" in page and 'aria-label="3 pass, 2 wrong"' in page
+    assert "Do not count" in page and "Where the class stumbles" in page and "look at the factor" in page
+    assert 'aria-label="3 pass, 2 wrong"' in page
     seed = json.loads((target / "run.json").read_text())["seed"]
     assert len(seed) == 32 and all(seed not in (target / name).read_text("utf-8") for name in ("report.html", "marks.csv", "marks.json"))
 
 
-def test_a_gradebook_that_does_not_fit_gets_a_sentence(course, tmp_path):
+def test_a_gradebook_that_does_not_fit_gets_a_sentence(course, tmp_path, monkeypatch):
     book = tmp_path / "book.csv"
     book.write_text("Name,Mark\nAna,\n", encoding="utf-8")
     for column, said in (("Points", "has no column 'Points'"), ("Mark", "names no students")):
         with pytest.raises(UsageError, match=said):
             report.fill(book, column, [], tmp_path / "out.csv")
+    monkeypatch.setattr(run, "mark_all", None)                       # it is said before anything is marked
+    path = minicourse.write(minicourse.solved(1), course / "my_work" / "one.ipynb")
+    assert cli.main(["grade", str(path), "--report", str(tmp_path / "r"), "--gradebook", str(book), "--column", "Points"]) == 2
     with pytest.raises(UsageError, match="cannot be read"):
         report.fill(tmp_path / "none.csv", "Mark", [], tmp_path / "out.csv")
 

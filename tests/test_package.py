@@ -20,7 +20,8 @@ ROOT = mmcourse.root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 README, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md"))
 FLOORS = [("mmcourse", "files"), ("world", "progress"), ("models", "training", "metrics", "batches"), ("recipes",),
-          ("zoo", "ladder"), ("show", "widgets", "editor"), ("checks",), ("workspace", "grading", "authoring"), ("bench",), ("cli",)]
+          ("zoo", "ladder"), ("show", "widgets", "editor"), ("checks",), ("workspace", "grading", "authoring"), ("bench",),
+          ("cli",)]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 MODULES = sorted((ROOT / "mmcourse").rglob("*.py"))
 

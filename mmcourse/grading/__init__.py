@@ -20,6 +20,8 @@ def grade(paths, report=None, jobs=None, without_sandbox=False, export=None, col
     from mmcourse.grading import report as reports, run, sandbox
     if export and not report:
         raise UsageError("A gradebook is filled into the report's folder: name one with --report DIR.")
+    if export:
+        reports.gradebook(export, column)                       # one that does not fit is named before the work
     files, problems = run.files(paths)
     boxed = _box(sandbox.bubblewrap(), run.own(files), without_sandbox)
     store, results, status = run.Store(report), [], 0
@@ -34,10 +36,12 @@ def grade(paths, report=None, jobs=None, without_sandbox=False, export=None, col
             if "problem" in result:
                 print(f"mmcourse: {result['problem']}", file=sys.stderr, flush=True)
             else:
-                print("\n".join([f"{path} ({result['stem']})", *reports.table(result)]), flush=True)
+                print("\n".join([f"{result['file']} ({result['stem']})", *reports.table(result)]), flush=True)
         bar.update()
     run.mark_all(files, store, boxed, jobs or os.cpu_count() or 1, each)
     bar.close()
+    for result, why in reports.passed_over(results):
+        print(f"mmcourse: {result['file']} does not count: {why}.", file=sys.stderr)
     if report:
         reports.save(report, results, unsafe=boxed is None)
         if export:
@@ -94,7 +98,10 @@ def _bar(count):
 
 def _fill(reports, export, column, results, report):
     target = Path(report) / f"filled_{Path(export).name}"
-    unknown = reports.fill(export, column, results, target)
+    try:
+        unknown = reports.fill(export, column, results, target)
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written ({error.strerror}): make room and run it again.") from None
     print(f"The gradebook is {target}.")
     if unknown:
         print(f"Not in {export}: {', '.join(map(str, unknown))}.", file=sys.stderr)

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 
 from mmcourse import UsageError
-from mmcourse.grading import remote, sandbox
+from mmcourse.grading import sandbox, submission
 from mmcourse.grading.remote import Channel, Ended
 
 EXERCISE_SECONDS = 60             # what an answer may take in one exercise, waiting included
@@ -317,12 +317,12 @@ def _missing(name, told, functions):
 
 
 def _public(text, exercise):
-    """A hint without hidden values: long or broken numbers and lists that do not stand in the check's own text are dots."""
+    """A line to show, without hidden values: long or broken numbers and lists that do not stand in the check are dots."""
     static = _own_text(exercise)
 
     def mask(match):
         return match[0] if match[0] in static else "[...]" if match[0][0] == "[" else "..."
-    return HIDDEN.sub(mask, text)[:500]
+    return submission.shown(HIDDEN.sub(mask, text).replace("\n", " ")[:500])
 
 
 def _own_text(exercise):

@@ -31,7 +31,7 @@ class Channel:
 
     def __init__(self, process, seconds):
         self.process, self.left = process, seconds       # seconds that the answer may still take
-        self.kept, self.printed, self.passed, self.over = [], 0, b"", None
+        self.kept, self.printed, self.passed, self.over = [], 0, bytearray(), None
         self.looked = time.monotonic()
         self.loop = selectors.DefaultSelector()
         for pipe in (process.stdin, process.stdout, process.stderr):
@@ -86,7 +86,8 @@ class Channel:
                     if not part:
                         self._end("died", "")
                     self.passed += part
-        taken, self.passed = self.passed[:count], self.passed[count:]
+        taken = bytes(self.passed[:count])
+        del self.passed[:count]
         return taken
 
     def _ready(self):

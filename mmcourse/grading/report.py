@@ -20,7 +20,7 @@ def table(result):
     """The lines of one file's table."""
     lines = []
     for mark in result["marks"]:
-        hint = "  ".join(filter(None, (mark["hint"], mark["note"].replace("\n", " "))))
+        hint = "  ".join(filter(None, (mark["hint"], mark["note"])))
         points, took = f"{mark['points']} of {mark['of']}", f"{mark['seconds']:6.1f} s"
         lines.append(f"  {mark['exercise']:8}{points}   {mark['verdict']:12}{took}   {hint}".rstrip())
     lines.append(f"  {'total':8}{total(result)} of {sum(mark['of'] for mark in result['marks'])}")
@@ -43,6 +43,15 @@ def judged(results):
     return sorted(newest.values(), key=lambda result: (result["student"], result["stem"]))
 
 
+def passed_over(results):
+    """(result, why) for every file that was judged and does not count."""
+    counted = {result["file"] for result in judged(results)}
+    for result in results:
+        if "marks" in result and result["file"] not in counted:
+            broken = any(mark["verdict"] == "grader error" for mark in result["marks"])
+            yield result, "the grader failed" if broken else f"{result['student']} has a newer file of {result['stem']}"
+
+
 def save(folder, results, unsafe):
     """Write report.html, marks.json, marks.csv and nbgrader.csv into a folder. Raises UsageError when it cannot."""
     folder, results = Path(folder), sorted(results, key=lambda result: result["file"])
@@ -58,11 +67,14 @@ def save(folder, results, unsafe):
 
 # ---- tables for other programs ----
 
+FORMULA = "=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20"      # the last four are wide ones
+
+
 def safe(cell):
     """A cell that no spreadsheet takes for a formula."""
     text = str(cell)
     number = re.fullmatch(r"-?\d+(\.\d+)?", text)
-    return f"'{text}" if not number and text.lstrip(" \n").startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{text}" if not number and text.lstrip(" \n").startswith(FORMULA) else text
 
 
 def _rows(rows):
@@ -95,11 +107,10 @@ def _nbgrader(results):
 IDENTITIES = ("ID", "SIS User ID", "SIS Login ID", "Email address", "ID number", "Username", "Identifier", "student_id")
 
 
-def fill(export, column, results, target):
-    """Fill one column of a gradebook's export (Canvas, Moodle) and write it to `target`; all else stays as it is.
+def gradebook(export, column):
+    """A gradebook's export: its text, its rows, and the numbers of the column to fill and of those that name students.
 
-    Returns the students that the export does not have. A student is found by any of the export's columns of identities; the
-    number is the sum of the points of all sets. Raises UsageError when file or column do not fit.
+    Raises UsageError when file or column do not fit.
     """
     try:
         raw = Path(export).read_bytes().decode("utf-8-sig")
@@ -112,7 +123,17 @@ def fill(export, column, results, target):
     known = [head.index(name) for name in IDENTITIES if name in head]
     if not known:
         raise UsageError(f"{export} names no students: it needs one of the columns {', '.join(IDENTITIES)}.")
-    points, place, unknown = collections.Counter(), head.index(column), set()
+    return raw, rows, head.index(column), known
+
+
+def fill(export, column, results, target):
+    """Fill one column of a gradebook's export (Canvas, Moodle) and write it to `target`; all else stays as it is.
+
+    Returns the students that the export does not have. A student is found by any of the export's columns of identities; the
+    number is the sum of the points of all sets. Raises UsageError when file or column do not fit.
+    """
+    raw, rows, place, known = gradebook(export, column)
+    points, unknown = collections.Counter(), set()
     for result in judged(results):
         points[result["student"]] += total(result)
     for student, value in points.items():
@@ -155,13 +176,13 @@ def _row(*cells, tag="td"):
 
 
 def _summary(results):
-    counted, failed = judged(results), [result for result in results if "problem" in result]
+    counted, failed = judged(results), [(result, result["problem"]) for result in results if "problem" in result]
     points = [total(result) for result in counted]
     mean = f", {sum(points) / len(points):.1f} points on average" if points else ""
     lines = [f"<p>{len(counted)} files count{mean}.</p>"]
-    if failed:
-        rows = "".join(_row(result["file"], result["problem"]) for result in failed)
-        lines.append(f"<h2>Could not be judged</h2><table>{rows}</table>")
+    for title, listed in (("Could not be judged", failed), ("Do not count", list(passed_over(results)))):
+        rows = "".join(_row(result["file"], why) for result, why in listed)
+        lines.append(f"<h2>{title}</h2><table>{rows}</table>" if listed else "")
     return "".join(lines)
 
 

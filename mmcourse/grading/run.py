@@ -35,7 +35,7 @@ def files(paths):
                         if not {".ipynb_checkpoints", "__MACOSX"} & set(one.parts) and not one.name.startswith("._"))
         found += inside
         if not inside:
-            problems.append(f"{path} holds no notebook: give the folder with the submissions.")
+            problems.append(submission.shown(f"{path} holds no notebook: give the folder with the submissions."))
     return list(dict.fromkeys(found)), problems
 
 
@@ -56,9 +56,9 @@ def student(path):
             return match[1]
     if "submitted" in path.parts[:-2]:          # nbgrader: submitted/ana/11/11_attention.ipynb
         return path.parts[path.parts.index("submitted") + 1]
-    in_folder = path.parent.name
-    same = re.match(r"\d\d_[a-z_]+(?: ?\(\d+\))?(?:-Copy\d+)?\.ipynb$", path.name)
-    return in_folder if same and in_folder else path.stem
+    given = re.sub(r" ?\(\d+\)$|-Copy\d+$|-\d+$| copy$", "", path.stem)         # what a browser or JupyterLab adds
+    as_given = (mmcourse.root() / "exercises" / f"{given}.ipynb").exists()
+    return path.parent.name if as_given and path.parent.name else path.stem
 
 
 class Store:
@@ -83,7 +83,7 @@ class Store:
                              ) from None
 
     def _place(self, path):
-        name = hashlib.sha256(os.path.abspath(path).encode("utf-8", "replace")).hexdigest()[:24]
+        name = hashlib.sha256(os.path.abspath(path).encode("utf-8", "surrogatepass")).hexdigest()[:24]
         return self.folder / "marks" / f"{name}.json"
 
     def done(self, path):
@@ -100,7 +100,7 @@ class Store:
         try:
             write(self._place(path), json.dumps(result, indent=1))
         except OSError as error:
-            print(f"mmcourse: the marks of {path} could not be kept ({error.strerror}).", file=sys.stderr)
+            print(f"mmcourse: the marks of {result['file']} could not be kept ({error.strerror}).", file=sys.stderr)
 
 
 def write(path, text):
@@ -118,7 +118,7 @@ def _set_hash(stem):
 
 def mark(path, seed, boxed, slot=0):
     """Mark one file: a dict with its marks, or with a "problem", one sentence, when it cannot be judged."""
-    about = {"file": str(path), "student": student(path)}
+    about = _about(path)
     try:
         about |= {"sha256": fingerprint(path), "time": os.stat(path).st_mtime}
         stem, answers = submission.read(path)
@@ -128,12 +128,16 @@ def mark(path, seed, boxed, slot=0):
         marks = judge.judge(submission.master(stem), answers, seed, boxed, slot)
         return about | {"marks": [vars(one) for one in marks]}
     except UsageError as error:
-        return about | {"problem": str(error)}
+        return about | {"problem": submission.shown(str(error))}
     except MemoryError:
-        return about | {"problem": f"{path} cannot be read: it takes more memory than there is."}
+        return about | {"problem": f"{about['file']} cannot be read: it takes more memory than there is."}
     except Exception as error:                       # a fault of ours: said as such, and the others go on
-        what = f"{type(error).__name__}: {error}".replace("\n", " ")
-        return about | {"problem": f"{path} could not be judged, by a fault of the grader ({what})."}
+        what = submission.shown(f"{type(error).__name__}: {error}")
+        return about | {"problem": f"{about['file']} could not be judged, by a fault of the grader ({what})."}
+
+
+def _about(path):
+    return {"file": submission.shown(str(path)), "student": submission.shown(student(path))}
 
 
 def mark_all(paths, store, boxed, jobs, each):
@@ -195,7 +199,8 @@ def _received(pipe, path):
     try:
         return json.loads(pipe.recv_bytes())
     except (EOFError, OSError, ValueError):
-        return {"file": str(path), "student": student(path),
-                "problem": f"{path} could not be judged: the grader's process for it ended. Try it again, alone."}
+        about = _about(path)
+        return about | {"problem": f"{about['file']} could not be judged: the grader's process for it ended. Try it again, "
+                                   "alone."}
     finally:
         pipe.close()

@@ -68,6 +68,11 @@ def content(path):
         raise UsageError(f"{str(path)!r} cannot be the name of a file.") from None
 
 
+def shown(text):
+    """Text for a terminal or a page: what is no plain character (control codes, half characters, line ends) is spelled out."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def _no_links(path, flags):
     """Open without following a link and without waiting for a pipe's other end."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
