@@ -48,6 +48,23 @@ def test_no_solution_is_in_the_release(bundle):
                 and path.name not in ("release.py", "README.md", "classes.md")]
 
 
+@pytest.mark.parametrize("git", [True, False])
+def test_what_is_the_teachers_stays_behind(git, tmp_path, monkeypatch):
+    """Marks, the secret seed and what was handed in may lie in the course's folder; new lessons go along."""
+    course = minicourse.make(tmp_path / "course")
+    for name in ("marks/run.json", "handed_in/ana.ipynb", "canvas.csv", "my_work/mine.ipynb", "docs/new.md"):
+        (course / name).parent.mkdir(exist_ok=True)
+        (course / name).write_text("{}")
+    monkeypatch.setattr(mmcourse, "root", lambda: course)
+    if git:
+        subprocess.run(["git", "init", "--quiet"], cwd=course, check=True)
+    else:
+        monkeypatch.setattr(release, "_listed", lambda *_: None)
+    written = {"pyproject.toml", "docs/new.md", *(f"{folder}/{stem}.ipynb" for folder in ("notebooks", "exercises")
+                                                  for stem in minicourse.STEMS.values())}
+    assert set(release.release(tmp_path / "out")) == written
+
+
 def test_hidden_parts_of_checks_stay_behind(tmp_path):
     source = tmp_path / "set_99.py"
     source.write_text("def judge(answer):\n    a = 1\n    ### BEGIN HIDDEN TESTS\n    secret = 2\n    ### END HIDDEN TESTS\n    b = 3\n")

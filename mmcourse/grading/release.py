@@ -9,6 +9,9 @@ import mmcourse
 from mmcourse import UsageError
 
 WITHOUT = {"solutions", "tests", "my_work", "slides", "runs", ".ci", ".github", "build", "dist"}
+COURSE = {"data", "docs", "exercises", "lessons", "mmcourse", "notebooks", "LICENSE", "Makefile", "README.md", "README.zh.md",
+          "constraints.txt", "environment.yml", "pyproject.toml", ".gitattributes", ".gitignore"}
+CACHES = {".venv", "__pycache__", ".git", ".ipynb_checkpoints", "mmcourse.egg-info"}
 SOURCES = re.compile(r"lessons/[^/]+/exercises\.py|lessons/_[^/]+/.*")
 HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS[ \t]*\n.*?^[ \t]*### END HIDDEN TESTS[ \t]*\n?", re.M | re.S)
 MARKER = re.compile("(BEGIN|END) (HIDDEN TESTS|SOLUTION)")
@@ -40,15 +43,24 @@ def release(folder):
 
 
 def _files(root):
-    """The files of the course by name: those that git knows or would take, all but caches where there is no git."""
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=root,
-                            capture_output=True)
-    if listed.returncode == 0:
-        names = [name for name in listed.stdout.decode("utf-8", "replace").split("\0") if name]
-    else:
-        caches = {".venv", "__pycache__", ".git", "mmcourse.egg-info"}
-        names = [path.relative_to(root).as_posix() for path in root.rglob("*") if not caches & set(path.parts)]
-    return sorted(name for name in set(names) if (root / name).is_file() and not (root / name).is_symlink())
+    """The files of the course by name: those that git knows, and new ones where the course has its own.
+
+    Whatever else lies there is the teacher's: marks with their secret seed, what was handed in, gradebooks.
+    """
+    tracked, new = _listed(root, "--cached"), _listed(root, "--others", "--exclude-standard")
+    if tracked is None:                                           # no git
+        tracked, new = [], [path.relative_to(root).as_posix() for path in root.rglob("*")]
+    names = {*tracked, *(name for name in new if name.split("/")[0] in COURSE and not CACHES & set(name.split("/")))}
+    return sorted(name for name in names if (root / name).is_file() and not (root / name).is_symlink())
+
+
+def _listed(root, *options):
+    """What `git ls-files` lists, None where there is no git."""
+    try:
+        told = subprocess.run(["git", "ls-files", "-z", *options], cwd=root, capture_output=True)
+    except FileNotFoundError:
+        return None
+    return told.stdout.decode("utf-8", "replace").split("\0")[:-1] if told.returncode == 0 else None
 
 
 def _copy(source, target, name):
