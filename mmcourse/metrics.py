@@ -39,16 +39,17 @@ def vqa_marks(text):
 
 
 def vqa_accuracy(answer, humans):
-    """The official score of an answer against what people said (Antol et al. 2015; Goyal et al. 2017), from 0 to 1.
+    """The official score of an answer beside people's, 0 to 1 (Antol et al. 2015; Goyal et al. 2017).
 
-    humans: a list of strings, ten in VQA. Each of them is left out once; those of the others that agree count a third
-    each, at most one in all; the score is the mean: 0, 0.3, 0.6, 0.9 or 1 for ten. As published: the answer is made lower
-    case, loses articles, and its number words become digits. People's answers lose their punctuation alone, and only if
-    they are not all the same.
+    humans: a list of strings, ten in VQA. Each is left out once; of the others, those that
+    agree count a third each, at most one in all. The score is the mean: 0, 0.3, 0.6, 0.9 or 1.
+    As published: the answer is made lower case, loses articles, its number words become digits;
+    people's answers lose their punctuation alone, and only if they are not all the same.
     """
     if not humans:
-        raise ValueError("There is nothing to compare with: give the answers of at least one person.")
-    words = [DIGITS.get(word, word) for word in vqa_marks(re.sub(r"[\n\t]", " ", answer).strip()).lower().split()]
+        raise ValueError("There is nothing to compare with: give at least one person's answer.")
+    words = vqa_marks(re.sub(r"[\n\t]", " ", answer).strip()).lower().split()
+    words = [DIGITS.get(word, word) for word in words]
     answer = " ".join(SHORTENED.get(word, word) for word in words if word not in ARTICLES)
     if len(set(humans)) > 1:
         humans = [vqa_marks(human) for human in humans]
@@ -57,19 +58,21 @@ def vqa_accuracy(answer, humans):
 
 
 def reliability(confidence, right, bins=10):
-    """How sure and how right, bin by bin: (bins, 3) of mean confidence, share right and share of all answers.
+    """How sure and how right: for each bin mean confidence, share right, share of all: (bins, 3).
 
-    confidence (N,) from 0 to 1, right (N,) booleans. Bin k holds k / bins < confidence <= (k + 1) / bins; empty: zeros.
+    confidence (N,) from 0 to 1, right (N,) booleans. Bin k holds what lies above k / bins and
+    not above (k + 1) / bins; an empty one has zeros.
     """
     confidence, right = confidence.double(), right.double()
     place = (confidence * bins).ceil().long().clamp(1, bins) - 1
-    count = torch.zeros(bins, dtype=torch.float64).index_add(0, place, torch.ones_like(right))
-    sums = torch.zeros(bins, 2, dtype=torch.float64).index_add(0, place, torch.stack([confidence, right], -1))
-    return torch.cat([sums / count.clamp(min=1)[:, None], count[:, None] / len(right)], 1)
+    columns = torch.stack([confidence, right, torch.ones_like(right)], -1)             # (N, 3)
+    sums = torch.zeros(bins, 3, dtype=torch.float64).index_add(0, place, columns)
+    count = sums[:, 2:]
+    return torch.cat([sums[:, :2] / count.clamp(min=1), count / len(right)], 1)
 
 
 def calibration_error(confidence, right, bins=10):
-    """The expected calibration error (Guo et al. 2017): the mean distance of sure and right, weighted by the bins' shares."""
+    """The expected calibration error (Guo et al. 2017): from sure to right, the mean distance."""
     sure, hit, share = reliability(confidence, right, bins).T
     return ((sure - hit).abs() * share).sum().item()
 

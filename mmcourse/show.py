@@ -69,7 +69,7 @@ def pictures(pictures, captions, alt, columns=4, side=1.9, title=None):
         ax.axis("off")
     for ax, picture, caption in zip(axes.flat, pictures, captions):
         panel(ax, picture)
-        ax.set_title(wrapped(caption, int(side * 13)), y=-0.04, va="top", loc="center", fontsize=9)
+        ax.set_title(wrapped(caption, int(side * 13)), y=0, pad=-4, va="top", loc="center", fontsize=9)
     if title:
         fig.suptitle(title, x=0.01, ha="left", fontsize=12)
     figure(fig, alt)
@@ -94,7 +94,8 @@ def look(ax, image, weights, title=""):
 
 def label(ax, x, y, text, color=None):
     """A curve's name, written above its right end (x, y) in place of a legend."""
-    ax.annotate(text, (x, y), xytext=(-2, 7), textcoords="offset points", ha="right", color=color or INK)
+    ax.annotate(text, (x, y), xytext=(-2, 7), textcoords="offset points", ha="right", color=color or INK,
+                annotation_clip=False)
 
 
 def matrix(ax, values, rows=None, columns=None, title="", numbers=True, vmax=1.0):

@@ -79,7 +79,7 @@ for said in (sentence, described, "there is a green star"):
 # ### All of it at once
 # Eight sentences that none of the models has been tested on here before. Each picture is drawn, described and judged: ✓ if the picture shows what was asked, and ✓ again if the description of it is true.
 
-# %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
+# %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
 wanted = [prompt.text for kind in ("position", "attribute binding", "count", "everything")
           for prompt in world.prompts(kind, 2, seed=3)]
 drawn = painter.draw(wanted, seed=5)

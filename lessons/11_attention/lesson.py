@@ -54,7 +54,7 @@ show.figure(fig, alt="Left a picture of shapes, in the middle its 64 cells as co
 # %% [markdown] slideshow={"slide_type": "notes"}
 # Ask the room before the third panel: which questions could be answered from the mean alone? (Perhaps "is there much red?") Then: the mean is the same for every question. That is the fault we mend today.
 
-# %% [markdown] slideshow={"slide_type": "fragment"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # The mean is **the same for every question**. What we want is a mean whose weights depend on the question: nearly 1 on the cells that matter, nearly 0 on all others.
 #
 # That is all attention is: *a weighted mean, with weights computed from a question*. The rest of this lesson is how to get the weights.

@@ -139,7 +139,7 @@ show.figure(fig, alt="Left the table of waves: fast stripes in the upper rows, s
                      "Right the dot products of places 8, 24 and 40 with all places: three "
                      "curves of the same form, each with its peak of 16 at its own place.")
 
-# %% [markdown] slideshow={"slide_type": "fragment"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # The three curves have the same form. That is no accident: $\sin a \sin b + \cos a \cos b = \cos(a - b)$, so the dot product of two places depends only on their **distance**. "The word before me" looks the same everywhere in the sentence.
 
 # %% slideshow={"slide_type": "-"}
@@ -185,7 +185,7 @@ show.figure(fig, alt="A query and a key as arrows in a circle. At places 5 and 2
                      "15 and 12 both point elsewhere, but the angle between them is the same "
                      "and so is their score.")
 
-# %% [markdown] slideshow={"slide_type": "fragment"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
 # Nothing: 5 − 2 = 15 − 12. Rotary positions are used by Llama and most language models since, and by lesson 13. They enter in every attention, not once at the door.
 #
 # | way | where it enters | longer than trained? | used by |

@@ -224,7 +224,7 @@ fig, ax = plt.subplots(figsize=(6, 3))
 ax.plot(sizes, tokens, marker="o")
 ax.axhline(np.mean([len(pieces(text)) - 3 for text in texts[600:900]]), color=show.QUIET,
            linestyle=":")
-show.label(ax, 500, 22, "words and marks", color=show.QUIET)
+show.label(ax, 500, 8, "dotted: words and marks", color=show.QUIET)
 ax.set(xlabel="tokens in the vocabulary (256 of them are bytes)", ylabel="tokens a text",
        ylim=(0, None), title="A few merges save most of the length")
 show.figure(fig, alt="Tokens a text against the size of the vocabulary: more than a "
@@ -331,10 +331,10 @@ assert best < got < 1.6 * best
 fig, ax = plt.subplots(figsize=(6.4, 3.4))
 for by, name in ((0, "no shift: it copies"), (1, "right"), (2, "double shift")):
     smooth = np.convolve(curves[by], np.ones(10) / 10, "valid")
-    ax.plot(smooth)
-    show.label(ax, len(smooth), smooth[-1], name, color=show.CYCLE[by])
+    ax.plot(smooth, label=name)
 ax.axhline(np.log(best), color=show.QUIET, linestyle=":", linewidth=1)
-ax.text(5, np.log(best) - 0.3, "entropy of the corpus", color=show.QUIET)
+ax.legend(loc="upper right")
+ax.text(60, np.log(best) - 0.25, "entropy of the corpus", color=show.QUIET)
 ax.set(xlabel="training step", ylabel="loss (nats a token)", ylim=(-0.2, 4),
        title="Below the entropy is a leak, far above it a bug")
 show.figure(fig, alt="Three loss curves and the dotted entropy. Without a shift the loss "
@@ -455,7 +455,7 @@ for heat in heats:
 fig, ax = plt.subplots(figsize=(6, 3.2))
 ax.plot(heats, right, marker="o")
 ax.plot(heats, fresh_share, marker="o")
-show.label(ax, heats[-1], right[-1], "in the grammar", color=show.CYCLE[0])
+show.label(ax, heats[-1], right[-1] - 0.15, "in the grammar", color=show.CYCLE[0])
 show.label(ax, heats[-1], fresh_share[-1], "different texts", color=show.CYCLE[1])
 ax.set(xlabel="temperature", ylabel="share of 150 texts", ylim=(0, 1.12),
        title="Cold: always the same. Hot: new and wrong.")
@@ -516,7 +516,7 @@ fig, ax = plt.subplots(figsize=(6, 3.1))
 for line, name in ((naive, "without: all tokens again"), (cached, "with the cache")):
     ax.plot(lengths, line, marker="o")
     show.label(ax, 512, line[-1], name)
-ax.set(xlabel="tokens written so far", ylabel="milliseconds for one more", ylim=(0, None),
+ax.set(xlabel="tokens written so far", ylabel="milliseconds for one more", ylim=(0, 1.15 * naive[-1]),
        title="With the cache, a token costs about the same at any length")
 show.figure(fig, alt="Milliseconds for one more token against the length of the text: "
                      "without the cache it rises steadily, with it it stays low and flat.")

@@ -44,7 +44,7 @@ from mmcourse.models.transformer import END, Encoder, TokenEmbedding
 from mmcourse.recipes import clip as recipe
 from mmcourse.training import fit
 
-# %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
+# %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
 scenes = [world.sample(2**31 + i) for i in (0, 3, 5, 9)]
 sentences = [scene.caption(i, "list") for i, scene in enumerate(scenes)]
 torch.manual_seed(0)
@@ -544,11 +544,13 @@ for ax, (name, model) in zip(axes, (("untrained", untrained.to(device())),
     everything = torch.cat(points) - torch.cat(points).mean(0)
     flat = everything @ torch.linalg.svd(everything, full_matrices=False)[2][:2].T
     gaps[name] = (points[0].mean(0) - points[1].mean(0)).norm().item()
-    for side, color, words in zip(flat.split(64), show.CYCLE, ("pictures", "sentences")):
+    for side, color in zip(flat.split(64), show.CYCLE):
         ax.plot(*side.T, "o", color=color, markersize=4, alpha=0.7)
-        ax.annotate(words, side.mean(0), color=color, fontsize=12, weight="bold")
     for one, other in zip(*flat.split(64)):
         ax.plot(*torch.stack([one, other]).T, color=show.QUIET, linewidth=0.4)
+    for side, color, words in zip(flat.split(64), show.CYCLE, ("pictures", "sentences")):
+        ax.annotate(words, side.mean(0), color=color, fontsize=12, weight="bold", ha="center",
+                    bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1})
     ax.set(xticks=[], yticks=[], title=f"{name}: middles {gaps[name]:.2f} apart")
 show.figure(fig, alt="Two maps of picture and sentence vectors with a thin line between "
                      "partners. Untrained: two far clouds. Trained: see the title.")

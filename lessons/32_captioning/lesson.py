@@ -43,7 +43,7 @@ from mmcourse.models.attention import causal_mask, prefix_mask
 from mmcourse.models.transformer import Decoder, Encoder, TokenEmbedding
 from mmcourse.training import fit
 
-# %% slideshow={"slide_type": "-"}
+# %%
 pair = world.Scene((world.Object("circle", "red", "large", x=0.25, y=0.5),
                     world.Object("square", "blue", "small", x=0.75, y=0.5)))
 references = ["a large red circle left of a small blue square",
@@ -621,7 +621,7 @@ def abroad(changes, count=50):
     scenes = [world.sample(2**31 + 50 + i, spec) for i in range(count)]
     return scenes, teller.describe([scene.image(64) for scene in scenes], tries=1)
 
-# %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
+# %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
 found = {name: abroad(changes) for name, changes in worlds.items()}
 wrong = [(name, scene, text) for name, pairs in found.items()
          for scene, text in [both for both in zip(*pairs)

@@ -309,8 +309,8 @@ assert all((value == 0).all() for value in far.values())
 cosine = Diffusion(cosine_betas())
 example = recipe.close_up([world.Scene((world.Object("star", "blue"),))])
 noise = torch.randn(example.shape, generator=torch.Generator().manual_seed(2))
-fig = plt.figure(figsize=(6.4, 2.0))
-grid = fig.add_gridspec(3, 2, width_ratios=(1, 1.9))
+fig = plt.figure(figsize=(7.6, 2.7))
+grid = fig.add_gridspec(3, 2, width_ratios=(1, 1.7))
 left, *strips = [fig.add_subplot(place) for place in (
     grid[:, 0], *(grid[line, 1] for line in range(3)))]
 share = torch.arange(1000) / 999
@@ -425,7 +425,7 @@ def misses(network, says, times=(0.2, 0.4, 0.6, 0.8, 0.95)):
         out.append((guess.cpu() - held_out).square().mean().item())
     return out
 
-# %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 STEPS, TIMES = 150, (0.2, 0.4, 0.6, 0.8, 0.95)
 dits, error, seconds = {}, {}, {}
 for says in KINDS:
@@ -439,8 +439,8 @@ assert np.mean(error["picture"]) < 0.5 * np.mean(error["noise"])
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 def side_by_side(errors, rows, title, alt):
     """Curves of the guess's error on the left, a strip of drawn pictures a network right."""
-    fig = plt.figure(figsize=(6.4, 2.2))
-    grid = fig.add_gridspec(len(rows), 2, width_ratios=(1, 1.4))
+    fig = plt.figure(figsize=(7.6, 2.9))
+    grid = fig.add_gridspec(len(rows), 2, width_ratios=(1, 1.2))
     left = fig.add_subplot(grid[:, 0])
     for name, line in errors.items():
         left.plot(TIMES, line, marker="o", label=name)

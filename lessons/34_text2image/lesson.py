@@ -130,7 +130,7 @@ for patches in (64, 4096):
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # For small pictures the sum is what matters, for large ones both cost the same. SD3 gives each kind of token its own weights, so joint attention has more parameters. This lesson uses cross-attention, as PixArt does (Chen and others 2024): words are read **once**, not at each step.
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown]
 # ## The block
 # You know this block from lesson 33: the time shifts, scales and gates what attention and the feed-forward part do. One line is new: `self.cross`.
 
@@ -595,7 +595,7 @@ def explore(sentence="a large red star left of a small blue square", seed=0, gui
     for ax in axes:
         ax.axis("off")
     for ax, k in zip(axes, (1, 5, 9, 11) if seen else ()):
-        show.panel(ax, light(images(seen[k][1]))[0], f"foreseen, t = {seen[k][0]:.2f}")
+        show.panel(ax, light(images(seen[k][1]))[0], f"t = {seen[k][0]:.2f}")
     axes[-1].text(0, 0.95, "\n".join(lines), va="top", fontsize=9)
     return fig, f"The drawing of {sentence!r} at four moments. " + "; ".join(lines)
 
