@@ -17,6 +17,7 @@ def test_run_lesson_11_and_move_a_slider(checkout, page):
         _save(page, path)
         assert path.read_bytes() == before                         # it only ran
         assert page.outside == []
+        assert "Nbgrader" not in page.locator(".lm-MenuBar-itemLabel").all_inner_texts()   # that is for a class on a hub
 
 
 def _all_ran(page):
