@@ -39,15 +39,15 @@ def vqa_marks(text):
 
 
 def vqa_accuracy(answer, humans):
-    """The official score of an answer beside people's, 0 to 1 (Antol et al. 2015; Goyal et al. 2017).
+    """The official score of an answer, 0 to 1 (Antol et al. 2015; Goyal et al. 2017).
 
-    humans: a list of strings, ten in VQA. Each is left out once; of the others, those that
-    agree count a third each, at most one in all. The score is the mean: 0, 0.3, 0.6, 0.9 or 1.
-    As published: the answer is made lower case, loses articles, its number words become digits;
-    people's answers lose their punctuation alone, and only if they are not all the same.
+    humans: what people said, ten strings in VQA. Each is left out once; of the others,
+    those that agree count a third each, at most one in all. The mean is 0, 0.3, ..., 1.
+    As published: the answer is made lower case, loses articles, number words become digits;
+    people's lose their punctuation alone, and only if they are not all the same.
     """
     if not humans:
-        raise ValueError("There is nothing to compare with: give at least one person's answer.")
+        raise ValueError("There is nothing to compare with: give what people said.")
     words = vqa_marks(re.sub(r"[\n\t]", " ", answer).strip()).lower().split()
     words = [DIGITS.get(word, word) for word in words]
     answer = " ".join(SHORTENED.get(word, word) for word in words if word not in ARTICLES)
@@ -58,21 +58,21 @@ def vqa_accuracy(answer, humans):
 
 
 def reliability(confidence, right, bins=10):
-    """How sure and how right: for each bin mean confidence, share right, share of all: (bins, 3).
+    """Mean confidence, share right and share of all answers, bin by bin: (bins, 3).
 
-    confidence (N,) from 0 to 1, right (N,) booleans. Bin k holds what lies above k / bins and
-    not above (k + 1) / bins; an empty one has zeros.
+    confidence (N,) from 0 to 1, right (N,) booleans. Bin k holds what lies above k / bins,
+    and not above (k + 1) / bins; an empty one has zeros.
     """
     confidence, right = confidence.double(), right.double()
     place = (confidence * bins).ceil().long().clamp(1, bins) - 1
-    columns = torch.stack([confidence, right, torch.ones_like(right)], -1)             # (N, 3)
+    columns = torch.stack([confidence, right, torch.ones_like(right)], -1)         # (N, 3)
     sums = torch.zeros(bins, 3, dtype=torch.float64).index_add(0, place, columns)
     count = sums[:, 2:]
     return torch.cat([sums[:, :2] / count.clamp(min=1), count / len(right)], 1)
 
 
 def calibration_error(confidence, right, bins=10):
-    """The expected calibration error (Guo et al. 2017): from sure to right, the mean distance."""
+    """The expected calibration error (Guo et al. 2017): how far sure is from right."""
     sure, hit, share = reliability(confidence, right, bins).T
     return ((sure - hit).abs() * share).sum().item()
 

@@ -36,7 +36,7 @@ def test_marks(text, out):
 
 
 def test_nobody_to_compare_with_is_one_sentence():
-    with pytest.raises(ValueError, match="at least one person"):
+    with pytest.raises(ValueError, match="give what people said"):
         vqa_accuracy("red", [])
 
 

@@ -87,10 +87,14 @@ told = teller.describe(drawn)
 right = [world.satisfies(world.read(image), said) for image, said in zip(drawn, wanted)]
 true = [world.satisfies(world.read(image), said) for image, said in zip(drawn, told)]
 mark = {True: "✓", False: "✗"}
-show.pictures(drawn, [f"{mark[a]} {said}\n{mark[b]} “{caption}”" for a, said, b, caption
-                      in zip(right, wanted, true, told)], columns=4, side=2.2,
-              alt="Eight drawn pictures. Under each stand the sentence that was asked for and the "
-                  "sentence that another model says about it, with a mark for right or wrong.")
+fig, axes = plt.subplots(2, 4, figsize=(11, 5.2))
+for k, ax in enumerate(axes.flat):
+    show.panel(ax, drawn[k])
+    lines = f"{mark[right[k]]} {wanted[k]}", f"{mark[true[k]]} “{told[k]}”"
+    ax.set_title("\n".join(show.wrapped(line, 38) for line in lines), y=0, pad=-4, va="top",
+                 loc="center", fontsize=9)
+show.figure(fig, alt="Eight drawn pictures. Under each stand the sentence that was asked for and the "
+                     "sentence that another model says about it, with a mark for right or wrong.")
 print(f"{sum(right)} of 8 pictures show what was asked; {sum(true)} of 8 descriptions are true.")
 
 # %% tags=["hide-input"]
