@@ -556,7 +556,7 @@ assert clear > 0.25 and right > 0.45
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
 show.pictures([image.resize((128, 128), 0) for image in images(told[:24])],
-              [f"{color} {shape}" for color, shape in recipe.KINDS], columns=8, side=0.75,
+              [f"{color} {shape}" for color, shape in recipe.KINDS], columns=8, side=0.6,
               title="One picture of each of the 24 kinds, none of them chosen",
               alt="A grid of 24 small pictures, each with one thing: six colors times four "
                   "shapes, at places that the noise decided.")

@@ -191,5 +191,5 @@ def evaluate(model, split="validation"):
                      for change in ("color", "shape", "size", "relation", "count")}
 
 
-RECIPE = Recipe(model=start, batch=batch, loss=loss, steps={"cpu": 1400, "gpu": 6000}, evaluate=evaluate,
+RECIPE = Recipe(model=start, batch=batch, loss=loss, steps={"cpu": 3400, "gpu": 6000}, evaluate=evaluate,
                 options={"lr": 2e-3, "muon": 0.02, "warmup": 50, "every": 50})
