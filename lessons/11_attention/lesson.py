@@ -553,7 +553,7 @@ for (attend, seed), losses in curves.items():
     ax.plot(smooth, color=show.CYCLE[attend], alpha=0.8, linewidth=1.5)
 for attend, name in ((False, "mean of all cells"), (True, "attention")):
     text = f"{name}: {min(scores[attend]):.0%} to {max(scores[attend]):.0%} right on new scenes"
-    show.label(ax, steps, 0.3 if attend else 1.45, text, color=show.CYCLE[attend])
+    show.label(ax, steps, 0.85 if attend else 1.45, text, color=show.CYCLE[attend])
 ax.axhline(np.log(4), color=show.QUIET, linewidth=1, linestyle=":")
 ax.set(xlabel="training step", ylabel="loss (nats)", ylim=(0, 1.7),
        title="The mean gets little; attention finds the thing")
