@@ -587,7 +587,7 @@ for place, name in enumerate(("the list of things", "the relation")):
     print(f"{name:<20}{share:.0%} true ({len(parts)} captions)")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# A list needs each thing by itself. A relation needs two things, their places, and a comparison, and it must hold by a rule about distances. Words that *sound* right come long before relations that *are* right; photographs show the same (lesson 34 meets it again when models draw).
+# In a full caption the two are close: the relation comes last, when the list has already named its things. Alone it is harder, as the table of styles will show below: it needs two things, their places, and a comparison by a rule about distances. Words that *sound* right come long before relations that *are* right (lesson 34 meets it again when models draw).
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Say it, look again
