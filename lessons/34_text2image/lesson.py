@@ -261,7 +261,7 @@ show.figure(fig, alt="Four strips of twelve painted things. With dropped sentenc
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## A finished painter
-# `Text2Image`: 64 pixels, four blocks, and four for the text. Its sentences name one to four things; one of ten was dropped. It learned with **REPA** as well (Yu and others 2025): after half of its blocks, its patches should already know what lesson 14's eye will see in the finished picture.
+# `Text2Image`: 64 pixels, four blocks, and three for the text. Its sentences name one to four things; one of ten was dropped. It learned with **REPA** as well (Yu and others 2025): after half of its blocks, its patches should already know what lesson 14's eye will see in the finished picture.
 #
 # The contact sheet: 98 held-out sentences, 14 of each of GenEval's categories (Ghosh and others 2023), nothing chosen by hand.
 
@@ -292,7 +292,7 @@ wrong = [i for i, fine in enumerate(judged) if not fine]
 chosen = (wrong[::max(1, len(wrong) // 8)] + [i for i, fine in enumerate(judged) if fine])[:8]
 show.pictures(light(sheet[i] for i in chosen),
               [("" if judged[i] else "WRONG: ") + prompts[i].text for i in chosen],
-              side=1.15, alt="Eight drawn pictures with their sentences, wrong ones first.",
+              side=1.4, alt="Eight drawn pictures with their sentences, wrong ones first.",
               title="Wrong ones: what is missing?")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
@@ -511,16 +511,16 @@ from mmcourse.models.vae import VAE, scale_factor, vae_loss
 torch.manual_seed(0)
 coder = VAE()
 fit(coder, lambda step: pictures([world.sample(8 * step + k) for k in range(8)]),
-    vae_loss, 60, warmup=10)
+    vae_loss, 150, lr=6e-3, warmup=20)
 some = pictures([world.sample(2**31 + i) for i in range(50)]).to(device())
 with torch.no_grad():
     back = coder.decode(coder.encode(some)[0])
 error = (back - some).square().mean().sqrt().item()
-print(f"60 steps:  error {error:.3f}, scale factor {scale_factor(coder, some):.3f}")
+print(f"150 steps: error {error:.3f}, scale factor {scale_factor(coder, some):.3f}")
 long = kept["vae"]
 print(f"longer:    error {long['rmse']:.3f}, scale factor {long['scale']:.3f}, "
       f"scenes still read right: {long['read']:.0%}")
-show.pictures(light(images(torch.cat([some[:3], back[:3]]))), ["in"] * 3 + ["out, 60 steps"] * 3,
+show.pictures(light(images(torch.cat([some[:3], back[:3]]))), ["in"] * 3 + ["out, 150 steps"] * 3,
               columns=6, side=0.9, alt="Three scenes, and beside what the young autoencoder gives back.",
               title="What goes in, and what comes back")
 

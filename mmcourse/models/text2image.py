@@ -18,7 +18,7 @@ from mmcourse.world.scene import as_seed
 
 LEAST = 0.05                           # times below count as this much where one divides by them
 SHIFT = 4.0                            # how densely steps lie near the noise, where things find their places
-CLEAN = 0.2                            # a picture whose `doubts` are less needs no other try
+CLEAN = 0.15                           # a picture whose `doubts` are less needs no other try
 TOGETHER = 16                          # pictures that a processor paints at once: more do not fit into its cache
 UNSEEN = {*world.SHAPES, *world.COLORS, *world.TEXTURES[1:]} - {*STANDARD.shapes, *STANDARD.colors}
 
