@@ -36,9 +36,9 @@ def number_or_all(text):
 
 def part(text):
     """A part of the benchmark. Raises argparse's error for anything else."""
-    parts = "training", "generation", "quality", "growth", "cost"
-    if text not in parts:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a part: choose from {', '.join(parts)}")
+    from mmcourse.bench import PARTS
+    if text not in PARTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part: choose from {', '.join(PARTS)}")
     return text
 
 

@@ -36,7 +36,8 @@ def run(notebook, root, timeout=300):
     """Run all cells of `notebook` in place, in a fresh kernel of this Python and an empty temporary folder.
 
     The kernel takes the package from the checkout `root` and has MMCOURSE_STATIC=1; nobody's progress is in
-    its reach. Each cell has `timeout` seconds. Stores in `metadata.mmcourse.ran` the files of mmcourse/ and data/ it opened. Raises CellFailed.
+    its reach. Each cell has `timeout` seconds. Stores in `metadata.mmcourse.ran` the files of mmcourse/ and data/
+    that it opened. Raises CellFailed.
     """
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpecManager

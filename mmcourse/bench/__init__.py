@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmcourse import UsageError, files
 
+PARTS = ("training", "generation", "quality", "growth", "cost")           # each a module of this package
 USUAL = ("training", "generation", "growth")
 
 
