@@ -166,6 +166,16 @@ def test_captions_are_functions_of_scene_and_seed():
         world.negatives(Scene((Object("circle", "red"),)), 2, change="relation")
 
 
+def test_more_alike_than_there_are_numbers():
+    seven = Scene([Object("circle", "red", "small", x=0.1 + 0.13 * i, y=0.2) for i in range(7)])
+    for style in ("list", "full", "count"):
+        with pytest.raises(ValueError, match=f"nothing for a caption of style '{style}'"):
+            seven.caption(style=style)
+    assert all(world.satisfies(seven, caption) for caption in seven.captions(20))
+    assert not any(world.satisfies(seven, negative.text) for negative in world.negatives(seven, 10))
+    assert "six" in Scene(seven[:6]).caption(style="full")
+
+
 def test_relations_are_geneval_s():
     """The published formula, on boxes in pixels."""
     for seed in range(300):

@@ -87,6 +87,15 @@ def test_what_it_cannot_name_is_unknown(paint, shape, color):
     assert world.satisfies(scene, "one object") and not world.satisfies(scene, "a red circle")
 
 
+def test_what_is_no_more_than_noise_is_unknown():
+    """A faint sheet, too wide for any object, on a ground so spotted that noise might have made it."""
+    picture = np.full((32, 32, 3), 255, np.uint8)
+    picture[::31, ::3] = picture[::3, ::31] = 0
+    picture[6:26, 6:26] = 240
+    thing, = world.read(picture)
+    assert (thing.shape, thing.texture, thing.size) == ("unknown", "unknown", "large")
+
+
 @pytest.mark.parametrize("color", ["red", "blue"])
 def test_objects_that_blur_joins_are_told_apart(color):
     """As near to each other as the world allows, 3 px."""

@@ -64,6 +64,8 @@ class _Teller:
         groups = {}
         for thing in self.scene:
             groups[_words(thing, kinds)] = groups.get(_words(thing, kinds), 0) + 1
+        if max(groups.values()) >= len(NUMBERS):
+            return None
         parts = [("number", n, refine(words, ("scene",))) for words, n in groups.items() if n > 1]
         if singles := [refine(words, ("scene",)) for words, n in groups.items() if n == 1]:
             parts.append(("exist", *singles))
@@ -86,7 +88,7 @@ class _Teller:
 
     def full(self):
         everything, relation = self.list(self.kinds), self.relation()
-        return ("every", everything, relation) if relation else everything
+        return ("every", everything, relation) if everything and relation else everything
 
     def negation(self):
         words = list(_words(self.pick(self.scene.objects), self.some_kinds()))
@@ -111,8 +113,8 @@ def captions(scene, n, seed=0, style=None, spec="standard"):
     """n true sentences about a scene, a pure function of scene and seed.
 
     `style` is one of STYLES; without one, all but "negation" are mixed. `spec` says which words a negation
-    may use. Raises ValueError for an empty scene and for one that has nothing for the style, as one object
-    has no relation.
+    may use. Raises ValueError for an empty scene and for one that has nothing for the style: one object has
+    no relation, and of more alike than six, the highest number of the language, no list can tell.
     """
     _check(scene)
     random = as_random(scene, seed).random

@@ -132,7 +132,7 @@ def _name(piece, difference, ground, grain):
     x, y = (round((low + high) / 2 * GRID / pixels) for low, high in ((x0, x1), (y0, y1)))
     half = _half(core)
     own = np.pad(difference * piece[..., None], [(pixels // 4 + PAD,) * 2] * 2 + [(0, 0)])
-    energy = float((own ** 2).sum()) - 2 * grain ** 2 * piece.sum()  # less what noise adds to it
+    energy = max(0.0, float((own ** 2).sum()) - 2 * grain ** 2 * piece.sum())  # less what noise adds to it
     sizes = [size for size in SIZES if abs(SIZES[size] * GRID + 1 - half) < 6]
     best = (-1.0,)
     for blur in BLURS:
