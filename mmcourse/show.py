@@ -29,7 +29,8 @@ def style():
     plt.rcParams.update(STYLE)
 
 
-def _png(fig):
+def png(fig):
+    """The figure as the bytes of a small PNG of 256 colors; it is closed."""
     buffer, small = io.BytesIO(), io.BytesIO()
     fig.savefig(buffer, format="png")
     plt.close(fig)
@@ -39,7 +40,7 @@ def _png(fig):
 
 def figure(fig, alt):
     """Show a matplotlib figure with its alt text (one sentence that says what a reader would see), then close it."""
-    display({"image/png": _png(fig), "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
+    display({"image/png": png(fig), "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
 
 
 def html(fig, alt):

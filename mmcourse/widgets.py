@@ -1,9 +1,15 @@
 """Interactive figures: a plain picture first, controls where somebody can move them. Works on ipywidgets 7.7 and 8."""
 
+import base64
 import inspect
+import io
 import os
 import sys
 import time
+from html import escape
+
+from IPython.display import display
+from PIL import Image
 
 from mmcourse import show
 
@@ -30,18 +36,19 @@ def explorer(draw, **controls):
 
     A control is a list of words (a menu), (lowest, highest, step) of whole or broken numbers (a slider) or a text (a line
     to type in); it starts at the default of `draw`'s argument. A picture that takes longer than `SLOW` is announced by
-    "thinking ..." above it. Without a person in front of it, the first picture is shown, and every control is tried at
-    both ends, or with its text, so that a figure which breaks there is found when the lesson is built.
+    "thinking ..." above it. Without a person in front of it, the first picture is shown, and every menu and slider is tried
+    at both ends, so that a figure which breaks there is found when the lesson is built.
     """
     start = {name: value.default for name, value in inspect.signature(draw).parameters.items()}
     if not interactive():
         show.figure(*draw(**start))
         for name, choice in controls.items():
-            for end in [choice] if isinstance(choice, str) else (choice[0], choice[-1 if isinstance(choice, list) else 1]):
-                show.html(*draw(**{**start, name: end}))
+            for end in () if isinstance(choice, str) else (choice[0], choice[-1 if isinstance(choice, list) else 1]):
+                if end != start[name]:
+                    show.html(*draw(**{**start, name: end}))
         return
     import ipywidgets
-    from IPython.display import Javascript, display
+    from IPython.display import Javascript
 
     def redraw(_):
         start = time.perf_counter()
@@ -70,3 +77,23 @@ def _control(ipywidgets, name, choice, value):
     low, high, step = choice
     kind = ipywidgets.IntSlider if isinstance(value, int) else ipywidgets.FloatSlider
     return kind(value=value, min=low, max=high, step=step, description=name, **wide)
+
+
+def atlas(fig, alt, columns, rows, links):
+    """Show a figure, then close it, whose parts open pages: links is {(column, row): (address, name)}, row 0 at the top.
+
+    JupyterLab shows it cut into columns x rows pictures, those with a link inside one (its sanitizer lets no image map
+    through); GitHub, website and slides show it whole.
+    """
+    whole = show.png(fig)
+    picture, parts = Image.open(io.BytesIO(whole)), []
+    width, height = picture.width // columns, picture.height // rows
+    for row, column in ((row, column) for row in range(rows) for column in range(columns)):
+        address, name = links.get((column, row), ("", "" if parts else alt))
+        buffer, corner = io.BytesIO(), (column * width, row * height)
+        picture.crop((*corner, corner[0] + width, corner[1] + height)).save(buffer, "PNG", optimize=True)
+        part = (f'<img alt="{escape(name)}" style="float: left; width: {99.999 / columns:.3f}%" '
+                f'src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">')
+        parts.append(f'<a href="{escape(address)}">{part}</a>' if address else part)
+    display({"image/png": whole, "text/markdown": "".join(parts) + '<br clear="all">', "text/plain": alt}, raw=True,
+            metadata={"image/png": {"alt": alt}})

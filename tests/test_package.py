@@ -158,7 +158,18 @@ def test_an_explorer_tries_both_ends_of_every_control(monkeypatch):
         return plt.figure(figsize=(1, 1)), "nothing"
 
     widgets.explorer(draw, size=(0, 9, 1), word=["a", "b", "c"])
-    assert seen == [(2, "a"), (0, "a"), (9, "a"), (2, "a"), (2, "c")]
+    assert seen == [(2, "a"), (0, "a"), (9, "a"), (2, "c")]                    # what was drawn first is not drawn again
+
+
+def test_an_atlas_is_whole_or_in_parts_that_are_links(monkeypatch):
+    import matplotlib.pyplot as plt
+    shown = []
+    monkeypatch.setattr(widgets, "display", lambda data, metadata, raw: shown.append((data, metadata)))
+    widgets.atlas(plt.figure(figsize=(4, 2)), "a map", 2, 2, {(1, 0): ("a.ipynb", "A & B")})
+    (data, metadata), = shown
+    parts = re.findall(r'(<a href="a.ipynb">)?<img alt="(.*?)"', data["text/markdown"])
+    assert parts == [("", "a map"), ('<a href="a.ipynb">', "A &amp; B"), ("", ""), ("", "")]
+    assert data["image/png"].startswith(b"\x89PNG") and metadata == {"image/png": {"alt": "a map"}}
 
 
 def test_no_file_knows_a_machine():
