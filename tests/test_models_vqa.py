@@ -1,5 +1,7 @@
 """Visual question answering: steps and their targets by hand, batches, bad input, and the shipped model's promises."""
 
+import json
+import re
 import time
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcourse import batches, cli, recipes, training, world, zoo
+from mmcourse import batches, cli, recipes, root, training, world, zoo
 from mmcourse.models.vqa import LONGEST, STANDARD, VQA
 from mmcourse.recipes import vqa as recipe
 
@@ -135,6 +137,16 @@ def test_until_prints_the_curve_and_ships_nothing(monkeypatch, capsys):
     assert "step 100:" in printed and "0.5000" in printed and "step 200:" in printed and "0.6 is reached" in printed
     assert cli.main(["train", "vqa", "--until", "98"]) == 2
     assert "'98' is not a score from 0 to 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name, title", [("README.md", "Time to quality."), ("README.zh.md", "多久变好。")])
+def test_the_readme_tells_of_the_three_starts(name, title):
+    runs = json.loads((root() / "data" / "vqa_seeds.json").read_text("utf-8"))["runs"]
+    told = (root() / name).read_text("utf-8").split(f"**{title}**")[1].split("\n\n")[0]
+    assert len(runs) == 3 and min(run["accuracy"] for run in runs) >= 0.98
+    for run in runs:
+        assert all(re.search(rf"\b{number}\b", told) for number in (run["steps"], run["processor seconds"])), run
+        assert f"{run['accuracy']:.1%}" in told, run
 
 
 def test_it_answers_every_kind_of_question(shipped, test_questions):
