@@ -137,29 +137,31 @@ print(f"{own} of 8 pictures are nearest to the sentence they were drawn from.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The map
-# One small world feeds every lesson. What you build in one part is a part of what you build in the next.
+# One small world feeds every lesson. What you build in one part is a part of what you build in the next. In JupyterLab, click a box to open its lesson.
 
-# %% slideshow={"slide_type": "-"} tags=["hide-input"]
-boxes = {"the world\n01": (0, 1, show.QUIET), "attention, Transformer\n11, 12": (1.5, 1, show.INK),
-         "language model\n13": (3, 1.7, show.INK), "vision Transformer\n14": (3, 0.3, show.INK),
-         "CLIP\n21": (4.5, 1.7, show.INK), "fusion\n22": (4.5, 0.3, show.INK),
-         "answers\n31": (6, 2, show.INK), "captions\n32": (6, 1, show.INK),
-         "diffusion, drawing\n33, 34": (6, 0, show.INK), "a multimodal LLM\n35, 36": (7.6, 1, show.QUIET)}
-lines = [(0, 1), (1, 2), (1, 3), (2, 4), (3, 4), (2, 5), (3, 5), (4, 6), (5, 6), (4, 7), (5, 7),
-         (4, 8), (6, 9), (7, 9), (8, 9)]
-fig, ax = plt.subplots(figsize=(10, 3))
-places = [(x, y) for x, y, _ in boxes.values()]
-for a, b in lines:
-    ax.annotate("", xy=places[b], xytext=places[a],
-                arrowprops={"arrowstyle": "-", "color": "#cccccc", "lw": 1.5})
-for name, (x, y, color) in boxes.items():
-    ax.text(x, y, name, ha="center", va="center", color=color, fontsize=9.5,
-            bbox={"boxstyle": "round,pad=0.45", "facecolor": "white", "edgecolor": color})
-ax.set(xlim=(-0.7, 8.4), ylim=(-0.5, 2.5), title="Each part is built from those on its left")
+# %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
+boxes = {"01": (0, 1, "the world", "modalities"), "11": (1, 1, "attention", "attention"),
+         "12": (2, 1, "Transformer", "transformer"), "13": (3, 0, "language model", "language_model"),
+         "14": (3, 1, "vision\nTransformer", "vision_transformer"), "33": (3, 2, "diffusion", "diffusion"),
+         "21": (4, 0, "CLIP", "contrastive"), "22": (4, 1, "fusion", "fusion"),
+         "31": (5, 0, "answers", "vqa"), "32": (5, 1, "captions", "captioning"),
+         "34": (5, 2, "drawing", "text2image"), "35": (6, 1, "a multimodal\nLLM", "")}
+lines = ("01-11 11-12 12-13 12-14 12-33 13-21 14-21 13-22 14-22 "
+         "21-31 22-31 22-32 21-34 33-34 31-35 32-35 34-35")
+fig = plt.figure(figsize=(10.5, 3.3), layout="none")
+ax = fig.add_axes((0, 0, 1, 1), xlim=(-0.5, 6.5), ylim=(2.5, -0.5))
 ax.axis("off")
-show.figure(fig, alt="A map of the course, from left to right: the world; attention and the Transformer; "
-                     "language model and vision Transformer; CLIP and fusion; answers, captions and "
-                     "drawing; at the end a multimodal language model.")
+ax.text(-0.45, -0.3, "Each part is built from those on its left", fontsize=12)
+for ends in (line.split("-") for line in lines.split()):
+    ax.plot(*zip(*(boxes[end][:2] for end in ends)), color="#cccccc", lw=1.5, zorder=0)
+for number, (x, y, name, lesson) in boxes.items():
+    color = show.INK if lesson else show.QUIET
+    ax.text(x, y, f"{name}\n{number}", ha="center", va="center", color=color, fontsize=9.5,
+            bbox={"boxstyle": "round,pad=0.45", "facecolor": "white", "edgecolor": color})
+pages = {(x, y): (f"{number}_{lesson}.ipynb", f"{number} {name}")
+         for number, (x, y, name, lesson) in boxes.items() if lesson}
+widgets.atlas(fig, "A map of the course: from the world by way of attention and the Transformer "
+              "to models that answer, describe and draw.", columns=7, rows=3, links=pages)
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Where you can go
