@@ -393,7 +393,7 @@ print(f"this batch of 24: blind {math.log(24):.2f}, floor {floor(fits, told):.2f
 # %% include="mmcourse/recipes/clip.py::losses" slideshow={"slide_type": "subslide"}
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# The three parts in this form are the course's own mix. The look-alikes follow Yuksekgonul and others (2023), the eye that starts trained follows Zhai and others (2022). Held-out scores, as stored with the weights:
+# The three parts in this form are the course's own mix. The look-alikes follow Yuksekgonul and others (2023), the eye that starts trained follows Zhai and others (2022). Held-out scores, as stored with the weights (*zero-shot*, retrieval, *binding* and the *changed* look-alikes are the rest of the lesson):
 
 # %% slideshow={"slide_type": "-"}
 from mmcourse import recipes
@@ -505,7 +505,7 @@ assert tests["colors swapped"] > 0.9 and tests["one relation changed"] < 0.75
 # | CLIP | 62% | 59% |
 # | NegCLIP | 71% | 81% |
 #
-# Same shape? **In part.** With hard negatives and far simpler pictures, ours knows which color belongs to which shape. But for *left of* and for *large* it is near 50%: on these it is a bag of words. More steps would help; a low loss on names did not need them.
+# Same shape? **In part.** With hard negatives and far simpler pictures, ours knows which color belongs to which shape. But for *left of* and for *large* it is near 50%: on these it is a bag of words. A low loss on names does not ask for them.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Ten mistakes

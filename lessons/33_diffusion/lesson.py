@@ -394,7 +394,7 @@ assert missed["picture"][-1] < 0.5 * min(missed["noise"][-1], missed["velocity"]
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The same at large patches
-# Now pictures: close-ups of 32 × 32 pixels, one large thing each, 24 kinds (six colors, four shapes) at 17 × 17 places. A DiT reads them as patches (lesson 14). With patches of 8 × 8 pixels and 3 colors a token has to say **192** numbers through its 64. Large patches mean few tokens, here 16, so we want them. Three small DiTs get the same pictures, steps and loss:
+# Now pictures: close-ups of 32 × 32 pixels, one large thing each, 24 kinds (six colors, four shapes) at 17 × 17 places. A DiT reads them as patches (lesson 14). With patches of 8 × 8 pixels and 3 colors a token has to say **192** numbers through its 64. Large patches mean few tokens, here 16, so we want them. Three small DiTs get the same pictures, steps and loss (times below `LEAST` count as that much, so that nothing is divided by 0):
 
 # %% include="mmcourse/recipes/diffusion.py::loss" slideshow={"slide_type": "-"}
 
@@ -543,7 +543,7 @@ side_by_side({name: misses(net, "picture") for name, net in pair.items()},
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The finished model: first anything, then what you ask for
-# In training, one kind of ten was replaced by the number 24, *anything*. So the same network draws **unconditionally** (anything) and **class-conditionally** (one of 24 kinds). The oracle of the world, `world.read`, looks at each picture, laid on white paper: is there one thing, and is it of the kind that was asked for?
+# In training, one kind of ten was replaced by the number 24, *anything*. So the same network draws **unconditionally** (anything) and **class-conditionally** (one of 24 kinds). The oracle of the world, `world.read`, looks at each picture, laid on white paper: is there one thing, is it of the kind that was asked for, and how many gray levels of 255 is it off a clean drawing?
 
 # %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
 free = recipe.draw(model, torch.full((72,), ANYTHING), seed=1)
@@ -552,7 +552,7 @@ clear, _, off = recipe.judge(free, torch.full((72,), ANYTHING))
 print(f"anything:    one thing on {clear:.0%} of pictures")
 _, right, off = recipe.judge(told, torch.arange(72) % 24)
 print(f"asked for:   the right kind on {right:.0%}, {off:.1f} gray levels from clean")
-assert clear > 0.25 and right > 0.45
+assert clear > 0.6 and right > 0.9
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
 show.pictures([image.resize((128, 128), 0) for image in images(told[:24])],
@@ -563,7 +563,7 @@ show.pictures([image.resize((128, 128), 0) for image in images(told[:24])],
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## How many steps?
-# Song and others' table (2021, Table 1): CIFAR-10, FID (a distance between sets of pictures; lower is better), by steps and by $\eta$. The last row adds DDPM's larger noise.
+# Song and others' table (2021, Table 1): CIFAR-10, FID (a distance between sets of pictures; lower is better), by steps and by $\eta$. The last row is DDPM with larger noise: of variance $\beta_t$ in place of spread².
 #
 # | $\eta$ | 10 | 20 | 50 | 100 | 1000 |
 # |---|---|---|---|---|---|
@@ -614,7 +614,12 @@ for name, line in table.items():
     print(f"{name:<19}" + "".join(f"{100 * right:8.0f}" for _, right, _ in line))
 print("\ngray levels from clean")
 for name, line in table.items():
-    print(f"{name:<19}" + "".join(f"{off:8.1f}" for *_, off in line))
+    print(f"{name:<19}" + "".join(f"{off:8.1f}".replace("nan", "  -") for *_, off in line))
+ten, fifty = ({name: line[k][1] for name, line in table.items()} for k in (2, 3))
+assert ten.pop("larger noise") < 0.2 and min([*ten.values(), fifty["larger noise"]]) > 0.8
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# The same shape? **In one point.** Larger noise needs many steps: with ten it draws nothing that can be named (a dash: nothing to measure), with fifty it draws as well as the others. In another point, no: for CIFAR-10 $\eta = 1$ is three times as far off as $\eta = 0$ at ten steps. Our things are so simple that ten steps do for every $\eta$.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Drag time
@@ -677,7 +682,10 @@ ax.legend()
 show.figure(fig, alt="Share of pictures whose color, shape and place are the same after "
                      "dissolving up to t and coming back. All three stay near one up to "
                      "t = 0.6 and fall steeply after it.")
-assert kept["color"][0] > 0.8 and kept["shape"][-1] < 0.6
+assert all(line[2] > 0.8 and line[-1] < 0.4 for line in kept.values())
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# None is lost first: all three fall together, from $t = 0.6$ on. What is left at $t = 1$ is luck: of six colors one fits by chance, of four shapes one.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## In short
