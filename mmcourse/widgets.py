@@ -92,8 +92,9 @@ def atlas(fig, alt, columns, rows, links):
         address, name = links.get((column, row), ("", "" if parts else alt))
         buffer, corner = io.BytesIO(), (column * width, row * height)
         picture.crop((*corner, corner[0] + width, corner[1] + height)).save(buffer, "PNG", optimize=True)
-        part = (f'<img alt="{escape(name)}" style="float: left; width: {99.999 / columns:.3f}%" '
-                f'src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">')
-        parts.append(f'<a href="{escape(address)}">{part}</a>' if address else part)
+        tag, link = ("a", f' href="{escape(address)}"') if address else ("span", "")
+        parts.append(f'<{tag}{link} style="float: left; width: {99.999 / columns:.3f}%"><img alt="{escape(name)}" '
+                     f'style="display: block; width: 100%" '
+                     f'src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"></{tag}>')
     display({"image/png": whole, "text/markdown": "".join(parts) + '<br clear="all">', "text/plain": alt}, raw=True,
             metadata={"image/png": {"alt": alt}})

@@ -140,6 +140,21 @@ def test_a_widget_by_keyboard(server, page, stem):
     assert page.outside == []
 
 
+def test_a_box_of_an_atlas_opens_its_lesson(server, page):
+    folder, said = server
+    notebook = new_notebook(cells=[new_code_cell("""
+import matplotlib.pyplot as plt
+from mmcourse import widgets
+widgets.atlas(plt.figure(figsize=(4, 2)), "a map", 2, 1, {(1, 0): ("11_attention.ipynb", "11 attention")})""")])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
+    minicourse.write(notebook, folder / "notebooks" / "map.ipynb")
+    desk.open_and_run(page, desk.address(said, "map"))
+    page.get_by_role("img", name="a map").wait_for(timeout=120_000)
+    page.get_by_role("link", name="11 attention").click()
+    page.get_by_role("tab", name="11_attention.ipynb").wait_for(timeout=60_000)
+    assert page.outside == []
+
+
 def _count(seconds):
     return len(seconds.read_text().split()) if seconds.exists() else 0
 
