@@ -3,7 +3,7 @@
     python data/make_text2image.py [NAME ...] [--count 500]
 
 NAME is one of the parts below, by default those that are not there yet for the shipped weights. At 500 sentences a category
-about half an hour on one core; a part that is there is not measured again, so a stopped run goes on.
+about an hour on one core; a part that is there is not measured again, so a stopped run goes on.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import torch
 from mmcourse import batches, metrics, recipes, world, zoo
 from mmcourse.models.text2image import images
 from mmcourse.models.vae import VAE, scale_factor, vae_loss
-from mmcourse.recipes.text2image import drawn
+from mmcourse.recipes.painter import drawn
 from mmcourse.training import fit
 
 TO = Path(__file__).with_name("text2image.json")
@@ -32,17 +32,16 @@ def all_asked(count):
     return [prompt for category in world.CATEGORIES for prompt in asked(category, count)]
 
 
-def draw(prompts, **options):
-    return zoo.load("text2image").draw([prompt.text for prompt in prompts], seed=FIRST, **options)
+def draw(prompts, model="text2image", **options):
+    return zoo.load(model).draw([prompt.text for prompt in prompts], seed=FIRST, **options)
 
 
 def category(name):
-    """The share of right pictures, as `draw` hands them in, and of a fifth of the sentences at the first try."""
+    """The share of right pictures, as `draw` hands them in, at the first try, and at the first try before any marks."""
     def measure(count):
         prompts = asked(name, count)
-        some = prompts[:max(2, count // 5)]
-        return {"share": world.score(prompts, draw(prompts))[name], "count": count,
-                "first": world.score(some, draw(some, tries=1))[name], "first_count": len(some)}
+        drawn = {"share": draw(prompts), "first": draw(prompts, tries=1), "before": draw(prompts, "painter", tries=1)}
+        return {key: world.score(prompts, pictures)[name] for key, pictures in drawn.items()} | {"count": count}
     return measure
 
 
@@ -86,13 +85,17 @@ def steps(count):
 
 
 def distances(count):
-    """FID and KID between pictures of fresh sentences and fresh renders, and between two sets of renders."""
+    """FID and KID between fresh renders and pictures of fresh sentences, those before any marks, and other renders; and the
+    diversity of the pictures."""
     said = [scene.caption(seed, "full") for seed in range(FIRST, FIRST + 2 * count)
             for scene in [world.sample(seed, world.Spec(objects=(1, 4)))]]
-    made = features(zoo.load("text2image").draw(said, seed=FIRST, tries=1))
-    one, other = features(real(2 * count, FIRST + 10 ** 6)), features(real(2 * count, FIRST + 2 * 10 ** 6))
-    return {"drawn": {"fid": metrics.fid(one, made), "kid": metrics.kid(one, made)},
-            "renders": {"fid": metrics.fid(one, other), "kid": metrics.kid(one, other)}, "count": 2 * count}
+    made = {"renders": features(real(2 * count, FIRST + 2 * 10 ** 6))} | {
+        name: features(zoo.load(name).draw(said, seed=FIRST, tries=1)) for name in ("painter", "text2image")}
+    one = features(real(2 * count, FIRST + 10 ** 6))
+    rows = {name: {"fid": metrics.fid(one, seen), "kid": metrics.kid(one, seen)} for name, seen in made.items()}
+    for name in ("painter", "text2image"):
+        rows[name]["diversity"] = diversity(all_asked(3), model=name)
+    return rows | {"count": 2 * count}
 
 
 def nearest(count):

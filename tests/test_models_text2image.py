@@ -9,6 +9,7 @@ from PIL import Image
 
 from mmcourse import batches, world, zoo
 from mmcourse.models.text2image import CLEAN, Text2Image, foresee, images, remember, save_for_diffusers, shows, word_maps
+from mmcourse.recipes import text2image as recipe
 
 SENTENCES = ["a large red circle left of a small blue square", "a star", "two green triangles and a yellow star"]
 
@@ -91,6 +92,28 @@ def test_doubts_what_is_not_there_and_what_is_not_clean():
     smeared = clean[:1].clone()
     smeared[..., 24:40, :12] = 0.5                                                # a gray spot
     assert painter.doubts(smeared, ["a red star and a blue circle"]).item() > CLEAN
+
+
+def test_marks_make_right_pictures_likelier(monkeypatch):
+    monkeypatch.setattr(recipe, "SENTENCES", 2)
+    painter, asked, marks = zoo.load("painter"), world.prompts("color", 2), [1.0, 0.0] * 8
+    drawn = painter.sample(torch.randn(16, 3, 64, 64), [asked[0].text] * 16, steps=2)
+    monkeypatch.setattr(painter, "sample", lambda *given, **options: drawn)
+
+    def judged():
+        given = iter(marks)
+        monkeypatch.setattr(world, "right", lambda prompt, picture: next(given))
+        return recipe.judged(painter, asked, torch.Generator().manual_seed(1))
+
+    before = judged()
+    before.backward()
+    with torch.no_grad():
+        for value in painter.parameters():
+            if value.grad is not None:
+                value -= 0.1 * value.grad
+    assert judged() < before
+    marks = [1.0] * 16                                      # nothing to choose from
+    assert judged() == 0
 
 
 def test_times_end_at_the_picture(model):

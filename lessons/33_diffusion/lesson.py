@@ -622,7 +622,7 @@ assert ten.pop("larger noise") < 0.2 and min([*ten.values(), fifty["larger noise
 # The same shape? **In one point.** Larger noise needs many steps: with ten it draws nothing that can be named (a dash: nothing to measure), with fifty it draws as well as the others. In another point, no: for CIFAR-10 $\eta = 1$ is three times as far off as $\eta = 0$ at ten steps. Our things are so simple that ten steps do for every $\eta$.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## Drag time
+# ## Try it: drag time
 # The widget adds noise up to time `t` to a picture and lets the model go back from there, in 20 steps. A small `t` gives the picture back. A large one gives **another** thing, in what is left of the first.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]

@@ -18,7 +18,7 @@ from mmcourse.world.scene import as_seed
 
 LEAST = 0.05                           # times below count as this much where one divides by them
 SHIFT = 4.0                            # how densely steps lie near the noise, where things find their places
-CLEAN = 0.15                           # a picture whose `doubts` are less needs no other try
+CLEAN = 0.2                            # a picture whose `doubts` are less needs no other try
 TOGETHER = 16                          # pictures that a processor paints at once: more do not fit into its cache
 UNSEEN = {*world.SHAPES, *world.COLORS, *world.TEXTURES[1:]} - {*STANDARD.shapes, *STANDARD.colors}
 
@@ -114,10 +114,12 @@ class Text2Image(nn.Module):
 
     def doubts(self, pictures, sentences):
         """How little its eye trusts pictures (B, 3, 64, 64) of sentences, (B,): how far they are, where it is farthest, from
-        what the eye sees in them drawn anew (means of 8 x 8 pixels), and 9 more where it does not see what is said."""
+        what the eye sees in them drawn anew (means of 8 x 8 pixels), 4 more where it sees too much, and 9 more where it does
+        not see what is said."""
         scenes = self.eye.read(pictures.clamp(-1, 1))
         apart = (batches.pictures(scenes) - pictures.clamp(-1, 1).cpu()).abs().mean(1, keepdim=True)
-        wrong = [9.0 * (not shows(scene, sentence)) for scene, sentence in zip(scenes, sentences)]
+        wrong = [0.0 if shows(scene, sentence) else 4.0 if world.satisfies(scene, sentence) else 9.0
+                 for scene, sentence in zip(scenes, sentences)]
         return F.avg_pool2d(apart, 8, 4).amax((1, 2, 3)) + torch.tensor(wrong)
 
     def edit(self, image, sentence, strength=0.7, seed=0, steps=20, guidance=2.0, negative=""):

@@ -1,0 +1,119 @@
+"""The painter of lesson 34, before a judge looks at its pictures (recipes/text2image.py): it learns from pictures of one
+to four things, and sentences that name each of them."""
+
+from dataclasses import replace
+from random import Random
+
+import torch
+import torch.nn.functional as F
+
+from mmcourse import batches, world
+from mmcourse.models.text2image import LEAST, Text2Image
+from mmcourse.models.vit import STANDARD
+from mmcourse.recipes import Recipe, load_weights
+
+PICTURES = 48
+
+
+def model():
+    """A painter that knows nothing, but its eye is lesson 14's (`zoo.load("vision")`), and two of its text encoder's three
+    blocks begin as CLIP's (`zoo.load("clip")`): words that have met pictures."""
+    painter = Text2Image()
+    painter.eye.load_state_dict(load_weights("vision"))
+    words = {name[5:]: value for name, value in load_weights("clip").items() if name.startswith("text.")}
+    painter.text.load_state_dict(words, strict=False)
+    return painter
+
+
+def alike(seed, random):
+    """Things of one shape, one to four, and their number: "three circles", "a red star"."""
+    shape, count = random.choice(STANDARD.shapes), random.choice((1, 1, 2, 3, 4, 4))
+    scene = world.sample(seed, replace(STANDARD, objects=(count, count), shapes=(shape,), repeat=0.5))
+    words = (shape,) if count > 1 and random.random() < 0.7 or random.random() < 0.4 else (scene[0].color, shape)
+    if any(thing.color != scene[0].color for thing in scene):
+        words = (shape,)
+    noun = ("filter", words, ("scene",))
+    exact = count > 1 or random.random() < 0.4
+    return scene, world.say(("number", count, noun) if exact else ("exist", noun), seed)
+
+
+def told(seed, random):
+    """One to four things, and a sentence that lists them, with all of their attributes or some."""
+    scene = world.sample(seed, replace(STANDARD, objects=(1, 4)))
+    return scene, scene.caption(seed, "list")
+
+
+def everything(seed, random):
+    """Two or three things with all of their attributes, and a relation."""
+    scene = world.sample(seed, replace(STANDARD, objects=(2, 3)))
+    return scene, scene.caption(seed, "full")
+
+
+def related(seed, random):
+    """Two things and how they stand to one another, half of the time by their shapes alone: "a star left of a circle"."""
+    for seed in range(seed, seed + 20):
+        scene = world.sample(seed, replace(STANDARD, objects=(2, 2)))
+        one, other = random.sample(scene.objects, 2)
+        if found := world.relations(one, other):                        # else too close to being diagonal
+            if random.random() < 0.5 or one.shape == other.shape:
+                return scene, scene.caption(seed, "relation")
+            stands = ("relate", random.choice(found), ("filter", (other.shape,), ("scene",)))
+            return scene, world.say(("exist", ("filter", (one.shape,), stands)), seed)
+    return everything(seed, random)
+
+
+def drawn(seed):
+    """A scene and a sentence that names each of its things, a pure function of the seed."""
+    random = Random(seed)
+    kind = random.choices((alike, told, everything, related), (0.2, 0.2, 0.3, 0.3))[0]
+    return kind(seed, random)
+
+
+def batch(step):
+    """Pictures (B, 3, 64, 64), ids (B, T), times (B,) and noise. One sentence of ten is left out, for guidance."""
+    shown, said = zip(*(drawn(seed) for seed in range(step * batches.STRIDE, step * batches.STRIDE + PICTURES)))
+    chance = torch.Generator().manual_seed(step)
+    said = [sentence if keep else "" for sentence, keep in zip(said, torch.rand(PICTURES, generator=chance) > 0.1)]
+    noise = torch.randn(PICTURES, 3, 64, 64, generator=chance)
+    return batches.pictures(shown), batches.encode(said)[0], times(PICTURES, chance), noise
+
+
+def times(n, chance):
+    """Times (n,), from 0 to 1, mostly near the noise: there things find their places."""
+    return torch.sigmoid(torch.randn(n, generator=chance) * 1.2 + 2.0)
+
+
+def loss(model, data):
+    """The mean squared error of the velocity, and how far the DiT's inner tokens are from the eye's (REPA, Yu et al. 2025).
+
+    The second part compares, patch by patch, a linear map of the tokens after half of the blocks with what the eye sees in
+    the picture without noise; it is 1 - cosine.
+    """
+    picture, ids, t, noise = data
+    inner = []
+    hook = model.dit.blocks[len(model.dit.blocks) // 2 - 1].register_forward_hook(lambda block, given, out: inner.append(out))
+    error = errors(model, picture, ids, t, noise)
+    hook.remove()
+    foreseen = F.cosine_similarity(model.align(inner[0]), model.eye(picture), dim=-1)
+    return error.mean() + 0.5 * (1 - foreseen.mean())
+
+
+def errors(model, picture, ids, t, noise):
+    """The mean squared error of the velocity of each picture, (B,)."""
+    at = t[:, None, None, None]
+    velocity = model((1 - at) * picture + at * noise, t, ids)
+    wanted = (noise - picture) * at / at.clamp(min=LEAST)                 # near the picture both are damped
+    return (velocity - wanted).square().mean((1, 2, 3))
+
+
+def evaluate(model, n=50, first=2 ** 31 + 77):
+    """Shares of right pictures of new sentences in GenEval's categories (Ghosh et al. 2023), judged by the oracle."""
+    asked = [prompt for k, category in enumerate(world.CATEGORIES) for prompt in world.prompts(category, n, first + k)]
+    pictures = [picture for start in range(0, len(asked), 50)
+                for picture in model.draw([prompt.text for prompt in asked[start:start + 50]], seed=start)]
+    scores = world.score(asked, pictures)
+    return {"overall": scores.pop("overall")} | scores
+
+
+RECIPE = Recipe(model=model, batch=batch, loss=loss, steps={"cpu": 10800, "gpu": 20000}, evaluate=evaluate,
+                options={"lr": 2e-3, "muon": 0.02, "warmup": 100, "every": 200})
