@@ -320,7 +320,7 @@ print(f"{'ours, just now':<18}" + "".join(f"{now[c]:6.2f}" for c in world.CATEGO
 assert abs(np.mean(ours) - now["overall"]) < 0.3
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# The published rows agree: one thing is easy, color is next, then two things; **count, position and binding** are hard. Adding words of one thing is easy; keeping them apart is not. A model that heard the words as a bag could score well in the first columns and would stay near chance in *place*.
+# The published rows agree: one thing is easy, color is next, then two things; **count, position and binding** are hard. Adding words of one thing is easy; keeping them apart is not. A model that heard the words as a bag could score well in the first columns and would stay near chance in *place*. Ours stands out in *binding*: two pages on you see which lesson it has had.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Look, and paint anew
@@ -684,7 +684,7 @@ widgets.explorer(explore, sentence="three yellow circles", seed=(0, 50, 1),
 # - A text encoder gives a vector for each word; cross-attention lets each patch ask them.
 # - Drop sentences in training, then guide: without + w (with − without). Obedience for variety.
 # - The same model edits, fills in, and avoids; only the walk changes.
-# - Count, position and binding are the hard columns, here and in print.
+# - In print, count, position and binding are the hard columns.
 # - A painter that learns from marks on its own pictures listens better; watch what it pays.
 # - FID never reads the sentence. Judge facts, then look for copies.
 
