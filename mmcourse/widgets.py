@@ -83,8 +83,10 @@ def atlas(fig, alt, columns, rows, links):
     """Show a figure, then close it, whose parts open pages: links is {(column, row): (address, name)}, row 0 at the top.
 
     JupyterLab shows it cut into columns x rows pictures, those with a link inside one (its sanitizer lets no image map
-    through); GitHub, website and slides show it whole.
+    through). Stored notebooks, and so GitHub, website and slides, show it whole.
     """
+    if not interactive():
+        return show.figure(fig, alt)
     whole = show.png(fig)
     picture, parts = Image.open(io.BytesIO(whole)), []
     width, height = picture.width // columns, picture.height // rows

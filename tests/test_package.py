@@ -165,6 +165,7 @@ def test_an_atlas_is_whole_or_in_parts_that_are_links(monkeypatch):
     import matplotlib.pyplot as plt
     shown = []
     monkeypatch.setattr(widgets, "display", lambda data, metadata, raw: shown.append((data, metadata)))
+    monkeypatch.setattr(widgets, "interactive", lambda: True)
     widgets.atlas(plt.figure(figsize=(4, 2)), "a map", 2, 2, {(1, 0): ("a.ipynb", "A & B")})
     (data, metadata), = shown
     parts = re.findall(r'<(a href="a.ipynb"|span) style=.*?><img alt="(.*?)"', data["text/markdown"])

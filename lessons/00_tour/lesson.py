@@ -137,7 +137,7 @@ print(f"{own} of 8 pictures are nearest to the sentence they were drawn from.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The map
-# One small world feeds every lesson. What you build in one part is a part of what you build in the next. In JupyterLab, click a box to open its lesson.
+# One small world feeds every lesson. What you build in one part is a part of what you build in the next. Run the cell below in JupyterLab: then a click on a box opens its lesson.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 boxes = {"01": (0, 1, "the world", "modalities"), "11": (1, 1, "attention", "attention"),

@@ -570,7 +570,7 @@ show.pictures(light(row), [name for name, new in zip(said, hidden) if new], colu
               title="Six pairs that it never saw")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# It knows the color, and often the shape. To put both together it would have to know that they are **independent**; nothing in 18 pictures says so. Each of your runs differs: one draw of six pairs says little. Large models compose better, since they have met thousands of pairs, but *a cube-shaped banana* is hard for them, too.
+# The color is near, and often the shape. To put both together it would have to know that they are **independent**; nothing in 18 pictures says so. Each of your runs differs: one draw of six pairs says little. Large models compose better, since they have met thousands of pairs, but *a cube-shaped banana* is hard for them, too.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Latent space: paint small, decode large

@@ -15,7 +15,7 @@ from mmcourse import UsageError, files, root
 
 ASSETS = Path(__file__).parent / "assets"
 TEMPLATES = Path(__file__).parent / "templates"
-SHOWN = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain"]
+SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 FACTS = {"lesson", "title", "question", "minutes", "objectives"}
 FOLD = re.compile(r"<details><summary>For teachers</summary>\s*(.*?)\s*</details>", re.DOTALL)   # how notes are built
