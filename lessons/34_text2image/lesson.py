@@ -5,11 +5,11 @@
 # level: advanced
 # objectives:
 #   - let a Transformer that denoises pictures read a sentence by cross-attention
-#   - train it with and without dropped sentences, and derive classifier-free guidance
+#   - train it with and without dropped sentences, and derive guidance
 #   - choose a guidance weight, and measure what it buys and costs
 #   - edit pictures, and see which word acts where
 #   - let a painter learn from its own marks
-#   - judge what was drawn by facts, by FID and KID, and by the nearest training picture
+#   - judge what was drawn by facts, by FID and KID, and by the nearest picture
 # prerequisites: [21, 33]
 # device: Two CPU cores are enough.
 # words:
