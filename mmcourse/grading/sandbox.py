@@ -46,7 +46,7 @@ def start(boxed, seconds, slot=0):
     uid = FIRST_UID + slot % UIDS if os.geteuid() == 0 and (boxed or _readable_by_all(sys.executable)) else 0
     settings = {"uid": uid, "limits": LIMITS if boxed or uid else LIMITS | {"RLIMIT_NPROC": 4096}, "seconds": seconds,
                 "memory": ADDRESSES, "path": ["/grader" if boxed else str(HERE), str(HERE.parent.parent)]}
-    program = [sys.executable, "-I", "-c", _BOOT, json.dumps(settings)]
+    program = [os.path.abspath(sys.executable), "-I", "-c", _BOOT, json.dumps(settings)]     # no ".." a box could not follow
     environment = {"PATH": "/usr/bin:/bin", "HOME": "/box", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1",
                    "MPLCONFIGDIR": "/tmp", "MPLBACKEND": "agg", "MMCOURSE_STATIC": "1", "LANG": "C.UTF-8",
                    "PYTHONWARNINGS": "ignore", "MALLOC_ARENA_MAX": "2"}
