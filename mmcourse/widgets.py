@@ -36,14 +36,14 @@ def explorer(draw, **controls):
 
     A control is a list of words (a menu), (lowest, highest, step) of whole or broken numbers (a slider) or a text (a line
     to type in); it starts at the default of `draw`'s argument. A picture that takes longer than `SLOW` is announced by
-    "thinking ..." above it. Without a person in front of it, the first picture is shown, and every menu and slider is tried
-    at both ends, so that a figure which breaks there is found when the lesson is built.
+    "thinking ..." above it. Without a person in front of it, the first picture is shown, and every control is tried at
+    both ends, or with its text, so that a figure which breaks there is found when the lesson is built.
     """
     start = {name: value.default for name, value in inspect.signature(draw).parameters.items()}
     if not interactive():
         show.figure(*draw(**start))
         for name, choice in controls.items():
-            for end in () if isinstance(choice, str) else (choice[0], choice[-1 if isinstance(choice, list) else 1]):
+            for end in [choice] if isinstance(choice, str) else (choice[0], choice[-1 if isinstance(choice, list) else 1]):
                 if end != start[name]:
                     show.html(*draw(**{**start, name: end}))
         return

@@ -378,7 +378,7 @@ assert sum(kept[c]["first"] - kept[c]["before"] for c in world.CATEGORIES) > 0
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The weight: a hill, and its price
-# Stored by `data/make_text2image.py`: the same sentences with weights from 0 to 12. **Right**: share of sentences that came true. **KID**: distance to real pictures (explained below; less is better). **Diversity**: how far apart eight pictures of one sentence are. Predict the three curves.
+# Stored by `data/make_text2image.py`: the same sentences with weights from 0 to 12. **Right**: share of sentences that came true. KID and diversity are those of the page before. Predict the three curves.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 rows = kept["guidance"]["rows"]
@@ -536,7 +536,7 @@ for name in ("drawn", "fresh"):
           f"smallest {far[name]['smallest']:.3f}")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# Copies would have a distance near 0. Drawn pictures are as far from the training set as pictures that never met it. No wonder: each step of the training saw new scenes, and none came back. Memorisation needs repetition: web data have the same poster a thousand times.
+# Copies would have a distance near 0. In the median, drawn pictures are as far from the training set as pictures that never met it. No wonder: each step of the training saw new scenes, and none came back. Memorisation needs repetition: web data have the same poster a thousand times.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### A pair it never saw
@@ -570,7 +570,7 @@ show.pictures(light(row), [name for name, new in zip(said, hidden) if new], colu
               title="Six pairs that it never saw")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# The color is near, and often the shape. To put both together it would have to know that they are **independent**; nothing in 18 pictures says so. Each of your runs differs: one draw of six pairs says little. Large models compose better, since they have met thousands of pairs, but *a cube-shaped banana* is hard for them, too.
+# The color is near, and often the shape. To put both together it would have to know that they are **independent**; nothing in 18 pictures says so. One draw of six pairs says little: change the seed above and run both cells again. Large models have met far more pairs. Whether that is enough? Ask one for *a cube-shaped banana*.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Latent space: paint small, decode large
