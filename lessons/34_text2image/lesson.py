@@ -358,7 +358,7 @@ show.pictures(light(tried), [f"{better:+.2f}" for better in marks - marks.mean()
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # How likely is a picture to a painter? The smaller the **error** of its velocity on the picture under noise, the likelier (lesson 33). So lower the errors where the advantage is above zero, and raise them where it is below. That is REINFORCE (Williams 1992) for flow matching, in the simplest form of DiffusionNFT (Zheng and others 2025). Added to the loss of before:
 
-# %% include="mmcourse/recipes/text2image.py::judged"
+# %% slideshow={"slide_type": "-"} include="mmcourse/recipes/text2image.py::judged"
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # The artist of this lesson is that painter after 600 such steps. Held-out sentences, first tries, the same noise. Predict: which column gains most? And what might it have paid?
@@ -567,7 +567,8 @@ assert fine[seen].mean() > 0.6 > fine[hidden].mean()
 row = images(paint(painters["pairs hidden"], ids, 1)[hidden])
 show.pictures(light(row), [name for name, new in zip(said, hidden) if new], columns=6, side=1.1,
               alt="Six small pictures of things whose color and shape were never shown together.",
-              title="Six pairs that it never saw")
+              title=f"Six pairs that it never saw: {fine[hidden].mean():.0%} right "
+                    f"(those it saw: {fine[seen].mean():.0%})")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # The color is near, and often the shape. To put both together it would have to know that they are **independent**; nothing in 18 pictures says so. One draw of six pairs says little: change the seed above and run both cells again. Large models have met far more pairs. Whether that is enough? Ask one for *a cube-shaped banana*.
