@@ -265,7 +265,9 @@ print("same tokens in 500 texts:", same)
 # %% include="mmcourse/models/language_model.py::SwiGLU" slideshow={"slide_type": "subslide"}
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# **Grouped-query attention**: six query heads share three key and value heads, two to each. Reading a long text, the keys and values are what must be kept. Here they need half of the memory. `past` is that memory; you will see it at work soon.
+# **Grouped-query attention**: six query heads share three key and value heads, two to each. Reading a long text, the keys and values are what must be kept. Here they need half of the memory. `past` is that memory; you will see it at work soon. `hide` is minus infinity where a token may not look.
+#
+# The two branches compute the same: on a processor, plain products are quicker in bfloat16 (numbers of 16 bits), PyTorch's one call in float32.
 
 # %% include="mmcourse/models/language_model.py::GroupedQueryAttention.forward" slideshow={"slide_type": "-"}
 

@@ -1,7 +1,5 @@
 """A decoder-only language model in the Llama form, its KV cache, and the ways to write with it (lesson 13)."""
 
-from contextlib import nullcontext
-
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -43,15 +41,11 @@ class SwiGLU(nn.Module):
         return self.down(F.silu(gate) * up)
 
 
-def no_autocast():
-    """For attention in float32 on a CPU, where its bfloat16 form is slower."""
-    return torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext()
-
-
 class GroupedQueryAttention(nn.Module):
     """H query heads share G key and value heads (Ainslie et al. 2023), so the cache is small.
 
-    forward(x (B, T, D), turn, mask, past): mask (..., T, S), True = may look, None = causal;
+    forward(x (B, T, D), turn, hide, past): hide (..., T, S) is added to the scores, 0 = may look,
+    minus infinity = may not, None = may look at all;
     past is None or a list, [] at first, then [keys, values] (B, G, S, d), and grows by T.
     """
 
@@ -62,17 +56,21 @@ class GroupedQueryAttention(nn.Module):
         self.query_key_value = nn.Linear(d_model, sum(self.heads) * self.d_head, bias=False)
         self.output = nn.Linear(d_model, d_model, bias=False)
 
-    def forward(self, x, turn, mask=None, past=None):
-        qkv = self.query_key_value(x).float().unflatten(-1, (-1, self.d_head))
-        qk, v = qkv.transpose(1, 2).split([sum(self.heads[:2]), self.heads[2]], dim=1)
-        q, k = rotate(qk, *turn).split(self.heads[:2], dim=1)  # (B, H, T, d), (B, G, T, d)
+    def forward(self, x, turn, hide=None, past=None):
+        qkv = self.query_key_value(x).unflatten(-1, (-1, self.d_head)).transpose(1, 2)
+        qk, v = qkv.split([sum(self.heads[:2]), self.heads[2]], dim=1)
+        q, k = rotate(qk.float(), *turn).to(v.dtype).split(self.heads[:2], dim=1)
         if past is not None:
             past[:] = [torch.cat(two, 2) for two in zip(past, (k, v))] if past else [k, v]
             k, v = past
-        causal = mask is None and x.shape[1] > 1
-        with no_autocast():
-            mixed = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal,
-                                                   enable_gqa=True)
+        if v.dtype == torch.bfloat16 and not v.is_cuda:        # torch's call is slow with it
+            rows = (q / self.d_head ** 0.5).reshape(*k.shape[:2], -1, self.d_head)
+            scores = (rows @ k.transpose(2, 3)).unflatten(2, (-1, q.shape[2]))
+            scores = scores if hide is None else scores + hide[..., None, :, :].to(v)
+            weights = scores.softmax(-1, dtype=v.dtype)        # (B, G, H/G, T, S)
+            mixed = (weights.flatten(2, 3) @ v).view(q.shape)  # (B, H, T, d)
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, hide, enable_gqa=True)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 
@@ -85,8 +83,8 @@ class Block(nn.Module):
         self.feed_forward = SwiGLU(d_model, d_ff)
         self.norm1, self.norm2 = RMSNorm(d_model), RMSNorm(d_model)
 
-    def forward(self, x, turn, mask=None, past=None):
-        x = x + self.attention(self.norm1(x), turn, mask, past)
+    def forward(self, x, turn, hide=None, past=None):
+        x = x + self.attention(self.norm1(x), turn, hide, past)
         return x + self.feed_forward(self.norm2(x))
 
 
@@ -119,10 +117,10 @@ class LanguageModel(nn.Module):
     def read(self, x, real=None, cache=None):
         """Vectors (B, T, D) in place of tokens -> logits (B, T, V)."""
         start = cache[0][0].shape[2] if cache and cache[0] else 0      # tokens read before
-        mask, places = visible(start, x.shape[1], real, x.device)
+        hide, places = hidden(start, x.shape[1], real, x.device)
         turn = rotations(places, self.speeds)
         for block, past in zip(self.blocks, cache or [None] * len(self.blocks)):
-            x = block(x, turn, mask, past)
+            x = block(x, turn, hide, past)
         return self.head(self.norm(x))
 
     def write(self, prompts, steps=150, seed=0, beams=1, **choice):
@@ -141,21 +139,21 @@ class LanguageModel(nn.Module):
         return texts[0] if isinstance(prompts, str) else texts
 
 
-def visible(start, length, real, where):
-    """The mask (..., T, S) of T new tokens after `start` old ones, and their places (..., T).
+def hidden(start, length, real, where):
+    """What is added to the scores of T new tokens after `start` old ones, and their places (..., T).
 
-    No mask is needed (None) where all is causal from the start, or one token sees everything.
+    (..., 1, T, S): minus infinity hides what comes later, and padding. None where one token sees everything.
     """
     places = torch.arange(start, start + length, device=where)
-    if real is None and (start == 0 or length == 1):
+    if real is None and length == 1:
         return None, places
     itself = torch.eye(start + length, dtype=torch.bool, device=where)[start:]
     mask = torch.ones_like(itself).tril(start)
     if real is not None and real.dim() == 2:                   # padding does not count as a place
         places, real = (real.cumsum(1) - 1).clamp(min=0)[:, None, start:], real[:, None]
     if real is not None:
-        mask = (mask & real[:, None]) | itself                 # padding sees itself: never NaN
-    return mask, places
+        mask = ((mask & real) | itself)[:, None]               # padding sees itself: never NaN
+    return torch.zeros(mask.shape, device=where).masked_fill(~mask, -torch.inf), places
 
 
 def next_token_loss(model, tokens, weights=None):
