@@ -67,7 +67,7 @@ class GroupedQueryAttention(nn.Module):
             rows = (q / self.d_head ** 0.5).reshape(*k.shape[:2], -1, self.d_head)
             scores = (rows @ k.transpose(2, 3)).unflatten(2, (-1, q.shape[2]))
             scores = scores if hide is None else scores + hide[..., None, :, :].to(v)
-            weights = scores.softmax(-1, dtype=v.dtype)        # (B, G, H/G, T, S)
+            weights = scores.softmax(-1)                       # (B, G, H/G, T, S)
             mixed = (weights.flatten(2, 3) @ v).view(q.shape)  # (B, H, T, d)
         else:
             mixed = F.scaled_dot_product_attention(q, k, v, hide, enable_gqa=True)
