@@ -20,7 +20,9 @@ from mmcourse.models.fusion import EVERY, PAIR, parameters, sized
 from mmcourse.models.transformer import sinusoidal
 from mmcourse.training import schedule
 
-SEEDS, BATCH, STEPS, PARAMETERS = 3, 32, 300, 12_000
+SEEDS, BATCH, STEPS, PARAMETERS = 3, 32, 400, 12_000
+WARMUP, HASTY = 100, 30                                     # steps in which the learning rate grows
+LATE = ("bottleneck", "Q-Former")                           # where the outcome depends on it
 PURE = [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)]  # (redundancy, unique, synergy)
 GRID = PURE + list(product((0.0, 0.5), repeat=3))           # each dial alone, and all mixtures of off and half
 RATES = (1e-3, 3e-3)                                        # learning rates that every model may choose from
@@ -77,7 +79,7 @@ class Album:
 
 # ---- many models side by side
 
-def train(models, batch, steps, rate):
+def train(models, batch, steps, rate, warmup=WARMUP):
     """Train models of one kind at once, each on its own data: their parameters stacked, {name: (K, ...)}.
 
     batch(step) gives inputs (a, b, mask, present) and labels, all with K in front.
@@ -87,7 +89,7 @@ def train(models, batch, steps, rate):
     optimizer = torch.optim.AdamW(stacked.values(), lr=rate, weight_decay=0.01)
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = rate * schedule(step, steps, 30)
+            group["lr"] = rate * schedule(step, steps, warmup)
         inputs, labels = batch(step)
         loss = F.cross_entropy(run(stacked, *inputs).flatten(0, 1), labels.flatten(), reduction="sum") / labels.shape[1]
         optimizer.zero_grad()
@@ -180,6 +182,13 @@ def robustness(kind, task, rate):
     return found
 
 
+def starts(kind, albums, count=8):
+    """Accuracies of eight starts of a kind on XOR, by the length of the warm-up: {100: [...], 30: [...]}."""
+    task, models = Dials(albums, [(0.0, 0.0, 1.0)] * count), built(kind, count, PARAMETERS)
+    found = {warmup: task.judge(models[0], train(models, task.batch, STEPS, RATES[0], warmup))[0] for warmup in (WARMUP, HASTY)}
+    return {warmup: [round(value, 4) for value in accuracy] for warmup, accuracy in found.items()}
+
+
 # ---- task 2: questions about pictures
 
 class Questions:
@@ -254,11 +263,13 @@ def run(report=print):
     tasks = {"grid": Dials(albums, [dials for dials in GRID for _ in range(SEEDS)]),
              "robustness": Dials(albums, [HARD] * 2 * SEEDS, torch.tensor([False] * SEEDS + [True] * SEEDS)),
              "vqa": Questions()}
-    for part, measure in (("rate", lambda kind: tune(kind, albums)),
-                          ("grid", lambda kind: grid(kind, tasks["grid"], found["rate"][kind])),
-                          ("robustness", lambda kind: robustness(kind, tasks["robustness"], found["rate"][kind])),
-                          ("vqa", lambda kind: vqa(kind, tasks["vqa"], found["rate"][kind]))):
-        for kind in EVERY:
+    for part, kinds, measure in (
+            ("rate", EVERY, lambda kind: tune(kind, albums)),
+            ("grid", EVERY, lambda kind: grid(kind, tasks["grid"], found["rate"][kind])),
+            ("starts", LATE, lambda kind: starts(kind, albums)),
+            ("robustness", EVERY, lambda kind: robustness(kind, tasks["robustness"], found["rate"][kind])),
+            ("vqa", EVERY, lambda kind: vqa(kind, tasks["vqa"], found["rate"][kind]))):
+        for kind in kinds:
             if kind in found.setdefault(part, {}):
                 continue
             start = time.perf_counter()

@@ -257,15 +257,15 @@ for (row, column), value in np.ndenumerate(np.vstack([table, top])):
     ax.text(column, row, f"{value:.1%}{spread}", ha="center", va="center", fontsize=9)
 show.figure(fig, alt="A table of fifteen models and four dial settings. Redundancy: all "
                      "at 100%. Unique: all but words alone. Synergy: the baselines and "
-                     "both late fusions between 48% and 74%, joint fusions at 100%, but "
-                     "two of them fail in some starts.")
+                     "the late average near 50%, the late gate above that in one start, "
+                     "joint fusions at 100%.")
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# Before you show the table, ask which models will stay near 50% on synergy. People name the two baselines and the late average. Few expect that two of the most modern designs fail as well, in one start out of three. That is why a single run proves little.
+# Before you show the table, ask which models will stay near 50% on synergy. People name the two baselines and the late average. Then show the starts below: the same two modern designs, the same data, a shorter warm-up, and some starts stay at a coin. That is why a single run proves little.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### What we expected, and what came
-# Redundancy: all fusions tie. The late average on XOR: at chance, loss at ln 2, as proven. With a **gate** the votes are positive, so the signs still add up: three cells at most, which one start found. But its votes may shrink where it errs, so its *loss* can fall below ln 2. Joint fusions: at 98% or more in every start, **except two**. The cell below names them. They can represent XOR, but in some starts did not *find* it within 300 steps.
+# Redundancy: all fusions tie. The late average on XOR: at chance, loss at ln 2, as proven. With a **gate** the votes are positive, so the signs still add up: three cells at most, which one start found. But its votes may shrink where it errs, so its *loss* can fall below ln 2. Joint fusions find XOR in every start.
 
 # %% slideshow={"slide_type": "-"}
 alike, xor = grid.index((1.0, 0.0, 0.0)), grid.index((0.0, 0.0, 1.0))
@@ -277,16 +277,24 @@ print(f"late average on XOR: accuracy at most {accuracy['late: average'][xor].ma
       f"loss at least {min(losses):.3f}")
 print("late gate on XOR: accuracy", *(f"{x:.1%}" for x in accuracy["late: gate"][xor]),
       "loss", *(f"{x:.2f}" for x in found["grid"]["late: gate"]["loss"][xor]))
-failed = {name: accuracy[name][xor] for name in joint if accuracy[name][xor].min() < 0.98}
-print("joint fusions below 98% in some start:")
-for name, scores in failed.items():
-    print(f"  {name:<11}", " ".join(f"{score:.1%}" for score in scores))
-assert spread < 0.02 and min(losses) >= 0.69 and len(failed) == 2
-assert max(accuracy[f"late: {way}"][xor].max() for way in ("average", "gate")) <= 0.76
+least = min(accuracy[name][xor].min() for name in joint)
+print(f"joint fusions on XOR: at least {least:.1%} in every start")
+assert spread < 0.02 and min(losses) >= 0.69 and least >= 0.98
+assert accuracy["late: average"][xor].max() <= 0.76 and accuracy["late: gate"][xor].max() <= 0.78
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# **What luck does.** XOR begins on a **saddle** (鞍点): no sign of the input says anything alone, so the gradient is near zero until two have met by chance. A learning rate that grows slowly gives a model time to leave. Here are eight starts of two fusions, with a warm-up of 100 steps and of 30. Which row has a coin in it?
+
+# %% slideshow={"slide_type": "-"}
+for name, ways in found["starts"].items():
+    for warmup, scores in ways.items():
+        print(f"{name:<10} warm-up {warmup:>3}:", " ".join(f"{score:4.0%}" for score in scores))
+hasty = [score for ways in found["starts"].values() for score in ways["30"]]
+assert min(hasty) < 0.9 < 0.98 <= min(min(ways["100"]) for ways in found["starts"].values())
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### The easy part is learned first
-# With all dials at one half the best is 84%. Who uses only shape and color reaches 75%, and many stop there. Accuracy above 78% needs all three signs. So a fusion that **can** join may not **learn** to: the easy sign takes the gradient first. This is one form of *modality competition*.
+# With all dials at one half the best is 84%. Who uses only shape and color reaches 75%, and some stop there. Accuracy above 78% needs all three signs. So a fusion that **can** join may not **learn** to: the easy sign takes the gradient first. This is one form of *modality competition*.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input"]
 half = grid.index((0.5, 0.5, 0.5))
@@ -301,8 +309,9 @@ ax.text(0.843, len(order) - 0.4, "best", fontsize=9, color=show.QUIET, ha="right
 ax.set_yticks(range(len(order)), order)
 ax.set(xlim=(0.69, 0.86), ylim=(-0.6, len(order) + 0.3), xlabel="right on new pairs",
        title="All dials at one half: three starts of each fusion")
-show.figure(fig, alt="For each fusion three points between 72% and 83%. Most lie near "
-                     "75%, what two signs allow; few come near the best, 84%.")
+show.figure(fig, alt="For each fusion three points between 71% and 83%. Some lie near "
+                     "75%, what two signs allow, some near the best, 84%, and some "
+                     "spread from one to the other.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Try it: move the dials
@@ -365,7 +374,7 @@ print("largest gap with dropout:", {case: f"{gap:.1%}" for case, gap in gaps.ite
 assert max(gaps.values()) < 0.05
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# The late fusions need no dropout: what is absent has no vote. (In this run gated needs none either.) The others learned to rely on both, and their vector for *absent* was never trained. Dropout mends it in **every** fusion. What does it cost when both are there, and when the picture's tokens are noisy?
+# The late fusions need no dropout: what is absent has no vote. The others learned to rely on both, and their vector for *absent* was never trained. Dropout mends it in **every** fusion. What does it cost when both are there, and when the picture's tokens are noisy?
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input"]
 picked = ["late: average", "early: concat", "bilinear", "co-attention", "only words"]

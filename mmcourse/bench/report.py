@@ -42,8 +42,11 @@ def generation(part):
 def quality(part):
     yield "To reach", "Ours", "The library's model, AdamW", "Times as fast"
     for row in part["rows"]:
-        yield (row["name"], *(f"{time['seconds']:.0f} s, {time['samples']:,} samples" if time else "not reached"
-                              for time in (row["ours"], row["peer"])), f"{row['ratio']:.2f}" if row["ratio"] else "")
+        curves = part["curves"][row["name"].split(":")[0]]
+        best = {who: max(point["score"] for point in points) for who, points in curves.items()}
+        times = (f"{row[who]['seconds']:.0f} s, {row[who]['samples']:,} samples" if row[who]
+                 else f"not reached: {best[who]:.0%} at most" for who in ("ours", "peer"))
+        yield row["name"], *times, f"{row['ratio']:.2f}" if row["ratio"] else "-"
 
 
 def growth(part):
@@ -109,6 +112,16 @@ def bars(ax, name, part):
     ax.set_xlim(0, max(row["ratio"]["high"] for row in rows) + 0.35)
 
 
+def curves(ax, name, part):
+    """The held-out scores of each task over its seconds, ours drawn through and the library's model dashed."""
+    for color, (task, points) in zip(show.CYCLE, part["curves"].items()):
+        for who, style in (("ours", "-"), ("peer", "--")):
+            ax.plot([point["seconds"] for point in points[who]], [point["score"] for point in points[who]], style,
+                    color=color, label=f"{task}: {'ours' if who == 'ours' else 'plain'}")
+    ax.set_title("Held-out score over training")
+    ax.set_xlabel("seconds of training"), ax.set_ylabel("score"), ax.legend(fontsize=8)
+
+
 def lines(ax, name, part):
     """Time over size, both in multiples of the smallest."""
     for color, row in zip(show.CYCLE, [row for row in part["rows"] if "step" in row["name"]]):
@@ -126,7 +139,7 @@ def picture(results):
     """The picture as PNG, bytes; None when there is nothing to draw."""
     import matplotlib.pyplot as plt
 
-    panels = {"training": bars, "generation": bars, "growth": lines}
+    panels = {"training": bars, "generation": bars, "quality": curves, "growth": lines}
     panels = [(name, draw) for name, draw in panels.items() if name in results]
     if not panels:
         return None
