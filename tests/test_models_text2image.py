@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from mmcourse import batches, world, zoo
-from mmcourse.models.text2image import CLEAN, Text2Image, foresee, images, remember, save_for_diffusers, shows, word_maps
+from mmcourse.models.text2image import CLEAN, Text2Image, amiss, foresee, images, remember, save_for_diffusers, word_maps
 from mmcourse.recipes import text2image as recipe
 
 SENTENCES = ["a large red circle left of a small blue square", "a star", "two green triangles and a yellow star"]
@@ -62,15 +62,18 @@ def test_a_picture_does_not_know_its_neighbours(model):
     assert apart(together[0], model.draw(SENTENCES[0], seed=6, steps=3, tries=1)) > 1             # another seed, another picture
 
 
-def test_shows_what_is_said_and_nothing_more():
+def test_what_is_amiss_in_a_scene():
     circle, star, other = (world.Object(shape, color, x=x) for shape, color, x in (
         ("circle", "red", 0.2), ("star", "blue", 0.5), ("circle", "blue", 0.8)))
-    for things, sentence, right in (
-            ([circle], "a red circle", True), ([circle, star], "a red circle", False), ([star], "a red circle", False), ([], "a star", False),
-            ([circle, star], "a circle left of a star", True), ([star, other], "a circle left of a star", False),
-            ([circle, other], "two circles", True), ([circle, other, star], "two circles", False), ([circle], "two circles", False),
-            ([circle, star, other], "there is a red circle, a blue star and a blue circle", True)):
-        assert shows(world.Scene(things), sentence) == right, (things, sentence)
+    beside, edge = world.Object("star", "red", x=0.45, y=0.7), world.Object("star", "red", x=0.4, y=0.7)
+    for things, sentence, how in (
+            ([circle], "a red circle", 0), ([circle, star], "a red circle", 4), ([star], "a red circle", 9), ([], "a star", 9),
+            ([circle, star], "a circle left of a star", 0), ([star, other], "a circle left of a star", 9),
+            ([circle, other], "two circles", 0), ([circle, other, star], "two circles", 4), ([circle], "two circles", 9),
+            ([circle, star, other], "there is a red circle, a blue star and a blue circle", 0),
+            ([star, circle, other], "a blue circle and a blue star. the star is right of a circle", 4),      # by the red circle
+            ([circle, beside], "a circle left of a star", 0), ([circle, edge], "a circle left of a star", 1)):
+        assert amiss(world.Scene(things), sentence) == how, (things, sentence)
 
 
 def test_keeps_the_try_that_its_eye_doubts_least(model, monkeypatch):

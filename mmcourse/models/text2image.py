@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import combinations, permutations
 from pathlib import Path
 
 import torch
@@ -86,7 +87,7 @@ class Text2Image(nn.Module):
             done.append(x)
         return torch.cat(done)
 
-    def draw(self, sentences, seed=0, steps=20, guidance=2.0, negative="", tries=16):
+    def draw(self, sentences, seed=0, steps=20, guidance=2.0, negative="", tries=24):
         """A picture (PIL) of a sentence, or a list of pictures of a list of sentences.
 
         Picture k of a list is painted from the noise of seed + k, as if its sentence were drawn alone with that seed; or give
@@ -114,12 +115,11 @@ class Text2Image(nn.Module):
 
     def doubts(self, pictures, sentences):
         """How little its eye trusts pictures (B, 3, 64, 64) of sentences, (B,): how far they are, where it is farthest, from
-        what the eye sees in them drawn anew (means of 8 x 8 pixels), 4 more where it sees too much, and 9 more where it does
-        not see what is said."""
+        what the eye sees in them drawn anew (means of 8 x 8 pixels), and more where it sees something else than is said
+        (`amiss`)."""
         scenes = self.eye.read(pictures.clamp(-1, 1))
         apart = (batches.pictures(scenes) - pictures.clamp(-1, 1).cpu()).abs().mean(1, keepdim=True)
-        wrong = [0.0 if shows(scene, sentence) else 4.0 if world.satisfies(scene, sentence) else 9.0
-                 for scene, sentence in zip(scenes, sentences)]
+        wrong = [amiss(scene, sentence) for scene, sentence in zip(scenes, sentences)]
         return F.avg_pool2d(apart, 8, 4).amax((1, 2, 3)) + torch.tensor(wrong)
 
     def edit(self, image, sentence, strength=0.7, seed=0, steps=20, guidance=2.0, negative=""):
@@ -148,11 +148,30 @@ class Text2Image(nn.Module):
         return torch.stack([torch.randn(tries, 3, 64, 64, generator=chance) for chance in chances], 1).to(self.dit.places.device)
 
 
-def shows(scene, sentence):
-    """Does a Scene show what a sentence says, and nothing that could be left out?"""
+def amiss(scene, sentence):
+    """How wrong a Scene is for a sentence: 9.0 if it does not show what is said, 4.0 if fewer of its things would do, however
+    they stood, 1.0 if it would be wrong were a thing a pixel elsewhere, else 0.0."""
+    def right(things):
+        return world.satisfies(replace(scene, objects=tuple(things)), sentence)
+
     things = scene.objects
-    fewer = (replace(scene, objects=(*things[:i], *things[i + 1:])) for i in range(len(things)))
-    return world.satisfies(scene, sentence) and not any(world.satisfies(scene, sentence) for scene in fewer)
+    if not right(things):
+        return 9.0
+    if any(right(others) for fewer in combinations(things, len(things) - 1) for others in rearranged(fewer)):
+        return 4.0
+    steps = ((1 / 64, 0), (-1 / 64, 0), (0, 1 / 64), (0, -1 / 64))
+    near = ((*things[:i], replace(thing, x=thing.x + dx, y=thing.y + dy), *things[i + 1:])
+            for i, thing in enumerate(things) for dx, dy in steps)
+    return 0.0 if all(map(right, near)) else 1.0
+
+
+def rearranged(things):
+    """The things as they stand, and in a row and in a column, in each order."""
+    yield things
+    for order in permutations(things):
+        places = [(k + 0.5) / len(order) for k in range(len(order))]
+        yield [replace(thing, x=place, y=0.5) for thing, place in zip(order, places)]
+        yield [replace(thing, x=0.5, y=place) for thing, place in zip(order, places)]
 
 
 def moments(steps, start=1.0):
