@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmcourse import device
 
-PAIRS = 7
+PAIRS = 15
 
 
 def clock():
