@@ -280,7 +280,8 @@ print("late gate on XOR: accuracy", *(f"{x:.1%}" for x in accuracy["late: gate"]
 least = min(accuracy[name][xor].min() for name in joint)
 print(f"joint fusions on XOR: at least {least:.1%} in every start")
 assert spread < 0.02 and min(losses) >= 0.69 and least >= 0.98
-assert accuracy["late: average"][xor].max() <= 0.76 and accuracy["late: gate"][xor].max() <= 0.78
+assert accuracy["late: average"][xor].max() <= 0.76
+assert accuracy["late: gate"][xor].max() <= 0.78
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # **What luck does.** XOR begins on a **saddle** (鞍点): no sign of the input says anything alone, so the gradient is near zero until two have met by chance. A learning rate that grows slowly gives a model time to leave. Here are eight starts of two fusions, with a warm-up of 100 steps and of 30. Which row has a coin in it?
@@ -288,9 +289,8 @@ assert accuracy["late: average"][xor].max() <= 0.76 and accuracy["late: gate"][x
 # %% slideshow={"slide_type": "-"}
 for name, ways in found["starts"].items():
     for warmup, scores in ways.items():
-        print(f"{name:<10} warm-up {warmup:>3}:", " ".join(f"{score:4.0%}" for score in scores))
-hasty = [score for ways in found["starts"].values() for score in ways["30"]]
-assert min(hasty) < 0.9 < 0.98 <= min(min(ways["100"]) for ways in found["starts"].values())
+        print(f"{name:<10} warm-up {warmup:>3}:", *(f"{score:4.0%}" for score in scores))
+    assert min(ways["30"]) < 0.9 and min(ways["100"]) >= 0.98
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### The easy part is learned first
