@@ -105,7 +105,7 @@ def ddim(answer):
         return y
     expect(not same(got, walk(alpha_bar[0].item()), 1e-4), "After the last step alpha bar is 1, a clean picture; you take that "
                                                            "of step 0.")
-    expect(not same(got, walk(alpha_bar[-1].item()), 1e-4), "After the last step alpha bar is 1; you take that of the noisiest "
+    expect(not same(got, walk(alpha_bar[-1].item()), 1e-2), "After the last step alpha bar is 1; you take that of the noisiest "
                                                             "step (index -1 counts from the end).")
     expect(not same(got, walk(stop=True), 1e-3), "The last step is missing: after the last entry of `times` comes the clean "
                                                  "picture.")
