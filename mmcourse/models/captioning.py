@@ -4,6 +4,7 @@ import warnings
 from copy import copy
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
@@ -145,7 +146,11 @@ class Telling:
 
 def look(layer, x, keys, values, mask=None):
     """A MultiHeadAttention of x (B, T, D) over keys and values (B, H, S, d) made before."""
-    mixed, _ = attention(layer.split(layer.query(x)), keys, values, mask)
+    query = layer.split(layer.query(x))
+    if query.dtype == torch.bfloat16 and not query.is_cuda:                  # torch's call is slow with it
+        mixed, _ = attention(query, keys, values, mask)
+    else:
+        mixed = F.scaled_dot_product_attention(query, keys, values, mask)
     return layer.output(mixed.transpose(1, 2).flatten(2))
 
 
