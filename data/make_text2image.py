@@ -21,6 +21,7 @@ from mmcourse.training import fit
 
 TO = Path(__file__).with_name("text2image.json")
 FIRST = 2 ** 31 + 50_000                                     # sentences that nothing was chosen by
+BEFORE = 2.0                                                 # the guidance that the painter needs before any marks
 WEIGHTS, STEPS = (0, 1, 1.5, 2, 3, 5, 8, 12), (2, 4, 8, 12, 20, 50)
 
 
@@ -40,7 +41,7 @@ def category(name):
     """The share of right pictures, as `draw` hands them in, at the first try, and at the first try before any marks."""
     def measure(count):
         prompts = asked(name, count)
-        drawn = {"share": draw(prompts), "first": draw(prompts, tries=1), "before": draw(prompts, "painter", tries=1)}
+        drawn = {"share": draw(prompts), "first": draw(prompts, tries=1), "before": draw(prompts, "painter", tries=1, guidance=BEFORE)}
         return {key: world.score(prompts, pictures)[name] for key, pictures in drawn.items()} | {"count": count}
     return measure
 
@@ -89,12 +90,13 @@ def distances(count):
     diversity of the pictures."""
     said = [scene.caption(seed, "full") for seed in range(FIRST, FIRST + 2 * count)
             for scene in [world.sample(seed, world.Spec(objects=(1, 4)))]]
+    weights = {"painter": BEFORE, "text2image": 1.0}
     made = {"renders": features(real(2 * count, FIRST + 2 * 10 ** 6))} | {
-        name: features(zoo.load(name).draw(said, seed=FIRST, tries=1)) for name in ("painter", "text2image")}
+        name: features(zoo.load(name).draw(said, seed=FIRST, tries=1, guidance=weight)) for name, weight in weights.items()}
     one = features(real(2 * count, FIRST + 10 ** 6))
     rows = {name: {"fid": metrics.fid(one, seen), "kid": metrics.kid(one, seen)} for name, seen in made.items()}
-    for name in ("painter", "text2image"):
-        rows[name]["diversity"] = diversity(all_asked(3), model=name)
+    for name, weight in weights.items():
+        rows[name]["diversity"] = diversity(all_asked(3), model=name, guidance=weight)
     return rows | {"count": 2 * count}
 
 

@@ -94,7 +94,12 @@ def test_doubts_what_is_not_there_and_what_is_not_clean():
     assert said < CLEAN < 9 <= other
     smeared = clean[:1].clone()
     smeared[..., 24:40, :12] = 0.5                                                # a gray spot
-    assert painter.doubts(smeared, ["a red star and a blue circle"]).item() > CLEAN
+    specks, other_color = clean[:1].clone(), clean[:1].clone()
+    specks[..., 56:60, 20:24] = 0.4
+    other_color[:, 1, :, 36:][other_color[:, 1, :, 36:] < 1] = 0.5                # a circle that is no longer blue
+    for spoiled in (smeared, specks, other_color):
+        assert painter.doubts(spoiled, ["a red star and a blue circle"]).item() > CLEAN
+    assert painter.doubts(torch.ones(1, 3, 64, 64), ["a star"]).item() > 9        # nothing there
 
 
 def test_marks_make_right_pictures_likelier(monkeypatch):
@@ -160,6 +165,7 @@ def test_word_maps_are_the_cross_attention_of_the_drawing(model):
     (dict(guidance=float("nan")), "from 0 to 20"), (dict(seed=-1), "is not a seed"), (dict(seed=0.5), "is not a seed"),
     (dict(tries=0), "tries = 0 cannot be: give a whole number from 1 to 100"),
     (dict(seed=[1, 2]), "2 seeds for 1 sentences"), (dict(negative="a blob"), "'blob'"), (dict(negative=None), "is a string"),
+    (dict(negative="a star"), "give a guidance above 1"),
 ])
 def test_what_cannot_be_drawn_is_said(model, wrong, hint):
     with pytest.raises(ValueError) as error:
@@ -187,7 +193,7 @@ def test_opens_in_diffusers_with_equal_pictures(model, tmp_path):
     pipe = diffusers.DiffusionPipeline.from_pretrained(tmp_path, trust_remote_code=True)
     pipe.set_progress_bar_config(disable=True)
     assert json.loads((tmp_path / "model_index.json").read_text())["_class_name"] == ["pipeline", "Text2ImagePipeline"]
-    for steps, guidance, negative in ((3, 2.0, ""), (30, 3.0, "a red square")):
+    for steps, guidance, negative in ((3, 1.0, ""), (5, 2.0, ""), (30, 3.0, "a red square")):
         seeds = [torch.Generator().manual_seed(8 + k) for k in range(3)]
         theirs = pipe(SENTENCES, num_inference_steps=steps, guidance_scale=guidance, negative_prompt=negative, generator=seeds)
         for mine, other in zip(model.draw(SENTENCES, 8, steps, guidance, negative, tries=1), theirs, strict=True):

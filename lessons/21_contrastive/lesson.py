@@ -386,13 +386,13 @@ print(f"this batch of 24: blind {math.log(24):.2f}, floor {floor(fits, told):.2f
 # ## The course's CLIP
 # The shipped model reads 64 × 64 pixels of the standard world. Its picture encoder **starts from lesson 14's weights**; the two lower blocks stay as they were. The text encoder is new. Each picture brings four sentences, and the loss has three parts:
 #
-# - **names** of one kind: InfoNCE, its answers `shared` as the best guess above shares them, with the same floor;
+# - **names** of one kind: InfoNCE, its answers `shared` as the best guess above shares them, with the same floor. They count three times;
 # - **captions**: InfoNCE with the false negatives taken out, because here the truth is known. Its floor is 0;
 # - **look-alikes**: a true sentence against one that differs in one thing.
 
 # %% include="mmcourse/recipes/clip.py::shared" slideshow={"slide_type": "subslide"}
 
-# %% include="mmcourse/recipes/clip.py::losses" slideshow={"slide_type": "subslide"}
+# %% include="mmcourse/recipes/clip.py::losses" slideshow={"slide_type": "-"}
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # The three parts in this form are the course's own mix. The look-alikes follow Yuksekgonul and others (2023), the eye that starts trained follows Zhai and others (2022). Held-out scores, as stored with the weights (*zero-shot*, retrieval, *binding* and the *changed* look-alikes are the rest of the lesson):
@@ -496,7 +496,7 @@ show.figure(fig, alt="Bars: how often the true sentence is preferred to one that
 assert tests["colors swapped"] > 0.9 and tests["one relation changed"] < 0.75
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# Cover the bars and ask which of the six will be near 50%. Most say the swapped colors, because CLIP is known for it. Here these are nearly always right, since training had such look-alikes; the relation is at chance, and the size not far above it. A good follow-up: which sentences would you add to the training?
+# Cover the bars and ask which of the six will be near 50%. Most say the swapped colors, because CLIP is known for it. Here these are nearly always right, since training had such look-alikes; the relation is near chance, and the size is right three times of four. A good follow-up: which sentences would you add to the training?
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Beside the published numbers
@@ -507,7 +507,7 @@ assert tests["colors swapped"] > 0.9 and tests["one relation changed"] < 0.75
 # | CLIP | 62% | 59% |
 # | NegCLIP | 71% | 81% |
 #
-# Same shape? **In part.** With hard negatives and far simpler pictures, ours knows which color belongs to which shape. But for *left of* it stays at chance, and for *large* not far above: on these it is a bag of words. A low loss on names does not ask for them.
+# Same shape? **In part.** With hard negatives and far simpler pictures, ours knows which color belongs to which shape. But for *left of* it stays near chance, as a bag of words would, and for *large* it errs once in four. A low loss on names does not ask for them.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Ten mistakes

@@ -1,6 +1,7 @@
 """The shipped models at work beside the libraries' own ways with the same weights: tokens, pictures, answers a second."""
 
 import tempfile
+from functools import partial
 
 import numpy as np
 import torch
@@ -43,8 +44,8 @@ def captioner(count, longest):
     return "VisionEncoderDecoderModel.generate", "tokens", writing, library
 
 
-def painter(count, steps):
-    """Straight steps with guidance 2, from the same noise, one try a picture. Weights change nothing: these are random."""
+def painter(count, steps, guidance=1.0):
+    """Straight steps from the same noise, one try a picture. Weights change nothing: these are random."""
     ours, spec = Text2Image().to(device()).eval(), world.Spec((1, 3))
     said = [world.sample(2 ** 31 + k, spec).caption(k, "full") for k in range(count)]
     for weight in ours.dit.parameters():
@@ -53,8 +54,10 @@ def painter(count, steps):
         pipe = peers.painter(ours, folder).to(device())
 
     def library():
-        return pipe(said, num_inference_steps=steps, generator=[torch.Generator().manual_seed(k) for k in range(count)])
-    return "a diffusers pipeline of PixArt", "pictures", lambda: ours.draw(said, steps=steps, tries=1), library
+        return pipe(said, num_inference_steps=steps, guidance_scale=guidance,
+                    generator=[torch.Generator().manual_seed(k) for k in range(count)])
+    return ("a diffusers pipeline of PixArt", "pictures",
+            lambda: ours.draw(said, steps=steps, guidance=guidance, tries=1), library)
 
 
 def answerer(count, each):
@@ -72,6 +75,7 @@ def answerer(count, each):
 CASES = {"language model, one text": (language_model, 1, 100), "language model, 16 texts": (language_model, 16, 100),
          "captioner, one picture": (captioner, 1, LONGEST - 1), "captioner, 16 pictures": (captioner, 16, LONGEST - 1),
          "text to image, one picture": (painter, 1, 20), "text to image, 16 pictures": (painter, 16, 20),
+         "text to image, 16 pictures, guidance 2": (partial(painter, guidance=2.0), 16, 20),
          "question answering, one question": (answerer, 1, 1), "question answering, 16 pictures": (answerer, 16, 24)}
 
 

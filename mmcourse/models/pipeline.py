@@ -18,17 +18,18 @@ class Text2ImagePipeline(DiffusionPipeline):
         return self.text_encoder(words.input_ids, words.attention_mask).last_hidden_state, words.attention_mask
 
     @torch.no_grad()
-    def __call__(self, prompt, num_inference_steps=20, guidance_scale=2.0, negative_prompt="", generator=None):
+    def __call__(self, prompt, num_inference_steps=20, guidance_scale=1.0, negative_prompt="", generator=None):
         """PIL images of one sentence or a list. generator: one, or one for each sentence."""
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        context, mask = self.read(prompts + [negative_prompt] * len(prompts))
+        prompts, guided = [prompt] if isinstance(prompt, str) else list(prompt), guidance_scale != 1
+        context, mask = self.read(prompts + guided * [negative_prompt] * len(prompts))
         size = self.transformer.config.sample_size
         x = randn_tensor((len(prompts), 3, size, size), generator=generator, device=self.device)
         self.scheduler.set_timesteps(sigmas=torch.linspace(1, 0, num_inference_steps + 1)[:-1].tolist(), device=self.device)
         for t in self.progress_bar(self.scheduler.timesteps):
-            times = t.expand(2 * len(x))
-            pictures = self.transformer(x.repeat(2, 1, 1, 1), context, times, encoder_attention_mask=mask).sample
-            wanted, unwanted = pictures.chunk(2)
-            picture = unwanted + guidance_scale * (wanted - unwanted)
+            times = t.expand(len(context))
+            picture = self.transformer(x.repeat(1 + guided, 1, 1, 1), context, times, encoder_attention_mask=mask).sample
+            if guided:
+                wanted, unwanted = picture.chunk(2)
+                picture = unwanted + guidance_scale * (wanted - unwanted)
             x = self.scheduler.step((x - picture) / (t / 1000), t, x).prev_sample
         return self.numpy_to_pil(((x.clamp(-1, 1) + 1) / 2).permute(0, 2, 3, 1).cpu().numpy())

@@ -19,8 +19,8 @@ from mmcourse.world.scene import as_seed
 
 LEAST = 0.05                           # times below count as this much where one divides by them
 SHIFT = 4.0                            # how densely steps lie near the noise, where things find their places
-CLEAN = 0.2                            # a picture whose `doubts` are less needs no other try
-TOGETHER = 16                          # pictures that a processor paints at once: more do not fit into its cache
+CLEAN = 0.42                           # a picture whose `doubts` are less needs no other try
+TOGETHER = 8                           # pictures that a processor paints at once: more do not fit into its cache
 UNSEEN = {*world.SHAPES, *world.COLORS, *world.TEXTURES[1:]} - {*STANDARD.shapes, *STANDARD.colors}
 
 
@@ -65,7 +65,7 @@ class Text2Image(nn.Module):
         return without + guidance * (with_words - without)
 
     @torch.no_grad()
-    def sample(self, noise, sentences, steps=20, guidance=2.0, negative="", image=None, start=1.0, anew=None, watch=None):
+    def sample(self, noise, sentences, steps=20, guidance=1.0, negative="", image=None, start=1.0, anew=None, watch=None):
         """Noise (B, 3, 64, 64) -> pictures (B, 3, 64, 64), in `steps` straight steps (`moments`) from time `start` to 0.
 
         image (3, 64, 64): start from it under as much noise as there is at `start` (SDEdit, Meng et al. 2022). With anew,
@@ -87,14 +87,14 @@ class Text2Image(nn.Module):
             done.append(x)
         return torch.cat(done)
 
-    def draw(self, sentences, seed=0, steps=20, guidance=2.0, negative="", tries=24):
+    def draw(self, sentences, seed=0, steps=20, guidance=1.0, negative="", tries=32):
         """A picture (PIL) of a sentence, or a list of pictures of a list of sentences.
 
         Picture k of a list is painted from the noise of seed + k, as if its sentence were drawn alone with that seed; or give
-        a list of seeds, one for each. Pictures move away from what `negative` says. It checks itself: a picture that
-        its own eye `doubts` is painted anew from other noise, up to `tries` times in all, and the one that it doubts least
-        is kept (Ramesh et al. 2021 let CLIP choose among 512; tries=1: what comes first). Raises ValueError for what cannot be
-        drawn: a question, a word that no picture has taught, a number out of range.
+        a list of seeds, one for each. With a guidance above 1, pictures move away from what `negative` says. It checks itself:
+        a picture that its own eye `doubts` is painted anew from other noise, up to `tries` times in all, and the one that it
+        doubts least is kept (Ramesh et al. 2021 let CLIP choose among 512; tries=1: what comes first). Raises ValueError for
+        what cannot be drawn: a question, a word that no picture has taught, a number out of range.
         """
         said = [sentences] if isinstance(sentences, str) else sentences
         noise = self.noise(statements(said), seed, in_range("tries", tries, 1, 100, whole=True))
@@ -114,15 +114,14 @@ class Text2Image(nn.Module):
         return pictures[0] if isinstance(sentences, str) else pictures
 
     def doubts(self, pictures, sentences):
-        """How little its eye trusts pictures (B, 3, 64, 64) of sentences, (B,): how far they are, where it is farthest, from
-        what the eye sees in them drawn anew (means of 8 x 8 pixels), and more where it sees something else than is said
-        (`amiss`)."""
-        scenes = self.eye.read(pictures.clamp(-1, 1))
-        apart = (batches.pictures(scenes) - pictures.clamp(-1, 1).cpu()).abs().mean(1, keepdim=True)
-        wrong = [amiss(scene, sentence) for scene, sentence in zip(scenes, sentences)]
-        return F.avg_pool2d(apart, 8, 4).amax((1, 2, 3)) + torch.tensor(wrong)
+        """How little its eye trusts pictures (B, 3, 64, 64) of sentences, (B,): how `unlike` they are what it sees in them,
+        and more where it sees something else than is said (`amiss`)."""
+        pictures = pictures.clamp(-1, 1)
+        scenes = self.eye.read(pictures)
+        return torch.tensor([amiss(scene, sentence) + unlike(picture, scene)
+                             for picture, scene, sentence in zip(pictures.cpu(), scenes, sentences)])
 
-    def edit(self, image, sentence, strength=0.7, seed=0, steps=20, guidance=2.0, negative=""):
+    def edit(self, image, sentence, strength=0.7, seed=0, steps=20, guidance=1.0, negative=""):
         """The picture changed towards a sentence: strength 1 forgets it, near 0 leaves it as it is."""
         if not 0 < in_range("strength", strength, 0, 1):
             raise ValueError("strength = 0 changes nothing: give a number above 0, up to 1.")
@@ -130,7 +129,7 @@ class Text2Image(nn.Module):
         checked(steps, guidance, negative)
         return images(self.sample(noise, [sentence], steps, guidance, negative, image, strength))[0]
 
-    def fill(self, image, anew, sentence, seed=0, steps=20, guidance=2.0, negative=""):
+    def fill(self, image, anew, sentence, seed=0, steps=20, guidance=1.0, negative=""):
         """The picture with the marked pixels, (64, 64) booleans, painted anew; the sentence tells of the whole picture."""
         anew, where = torch.as_tensor(anew), self.dit.places.device
         if anew.shape != (64, 64) or anew.dtype != torch.bool:
@@ -163,6 +162,19 @@ def amiss(scene, sentence):
     near = ((*things[:i], replace(thing, x=thing.x + dx, y=thing.y + dy), *things[i + 1:])
             for i, thing in enumerate(things) for dx, dy in steps)
     return 0.0 if all(map(right, near)) else 1.0
+
+
+def unlike(picture, scene):
+    """How far a picture (3, 64, 64) is from a Scene drawn anew: the error over the ink of the thing that suits it worst, both
+    as root mean squares, plus the largest mean error of 3 x 3 pixels of the ground."""
+    if not scene.objects:
+        return 1.0
+    apart = picture - batches.pictures([scene])[0]
+    ink = 1 - batches.pictures([replace(scene, objects=(thing,)) for thing in scene])            # (K, 3, 64, 64)
+    around = F.max_pool2d((ink > 0).any(1, keepdim=True).float(), 5, 1, 2)                        # two pixels more
+    worst = ((apart * around).square().sum((1, 2, 3)) / ink.square().sum((1, 2, 3))).max().sqrt()
+    specks = F.avg_pool2d((apart * (1 - around.amax(0))).abs().mean(0, keepdim=True), 3, 1).max()
+    return (worst + specks).item()
 
 
 def rearranged(things):
@@ -213,6 +225,8 @@ def checked(steps, guidance, negative):
     in_range("guidance", guidance, 0, 20)
     if negative != "":
         statements([negative])
+        if guidance == 1:
+            raise ValueError("With guidance = 1 nothing is steered away from `negative`: give a guidance above 1, like 2.")
 
 
 def images(x):
@@ -224,8 +238,8 @@ def images(x):
 # ---- the same DiT for sampling: what stays the same is computed once
 
 def remember(model, sentences):
-    """What cross-attention asks of sentences, the same at every step: for each block (B, D, H * T), (B, 1, H * T) and
-    (B, H * T, D).
+    """What cross-attention asks of sentences, the same at every step: for each block (B, D, T * H), (B, 1, T * H) and
+    (B, T * H, D).
 
     A query is a linear map of x, and its product with the keys is one, too; so x times the first matrix plus the second
     are all scores of all heads, and their softmax times the third is what attention adds.
@@ -235,10 +249,10 @@ def remember(model, sentences):
     for cross in (block.cross for block in model.dit.blocks):
         heads, scale = cross.num_heads, (cross.query.out_features // cross.num_heads) ** -0.5
         key, value = scale * cross.split(cross.key(context)), cross.split(cross.value(context))      # (B, H, T, d)
-        ask = torch.einsum("hdi,bhtd->biht", cross.query.weight.unflatten(0, (heads, -1)), key)
-        bias = torch.einsum("hd,bhtd->bht", cross.query.bias.unflatten(0, (heads, -1)), key)
-        bias = bias.masked_fill(~mask[:, None], torch.finfo(bias.dtype).min)
-        give = torch.einsum("ohd,bhtd->bhto", cross.output.weight.unflatten(1, (heads, -1)), value)
+        ask = torch.einsum("hdi,bhtd->bith", cross.query.weight.unflatten(0, (heads, -1)), key)
+        bias = torch.einsum("hd,bhtd->bth", cross.query.bias.unflatten(0, (heads, -1)), key)
+        bias = bias.masked_fill(~mask[..., None], torch.finfo(bias.dtype).min)
+        give = torch.einsum("ohd,bhtd->btho", cross.output.weight.unflatten(1, (heads, -1)), value)
         memory.append((ask.flatten(2), bias.flatten(1)[:, None], give.flatten(1, 2)))
     return memory
 
@@ -260,7 +274,7 @@ def foresee(dit, noisy, now, memory):
         mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
         x = torch.addcmul(x, gate, block.attend.output(mixed))
         x = x.repeat(len(ask) // len(x), 1, 1)
-        weights = torch.baddbmm(bias, x, ask).unflatten(-1, (heads, -1)).softmax(-1).flatten(2)     # (B, N, H * T)
+        weights = torch.baddbmm(bias, x, ask).unflatten(-1, (-1, heads)).softmax(-2).flatten(2)     # (B, N, T * H)
         x = torch.baddbmm(x, weights, give) + block.cross.output.bias
         x = torch.addcmul(x, gate_think, block.think(F.layer_norm(x, shift.shape, 1 + scale_think, shift_think, 1e-6)))
     shift, scale = dit.last_steer + time
@@ -268,7 +282,7 @@ def foresee(dit, noisy, now, memory):
 
 
 @torch.no_grad()
-def word_maps(model, sentence, seed=0, steps=20, guidance=2.0):
+def word_maps(model, sentence, seed=0, steps=20, guidance=1.0):
     """Where each word acts (Hertz et al. 2023; Tang et al. 2023): the words, maps (T, 8, 8) and the picture.
 
     A map is the share of its cross-attention that a patch gives to the word, averaged over steps, blocks and heads.

@@ -91,10 +91,13 @@ def read(model, ids, size=64):
 
 
 def shared(logits, fits, told):
-    """InfoNCE whose answers are shared among all that fit, as the best model of `floor` would share them: it has the same
-    floor, and less noise than answers of which each names one of several right ones. Arguments as for `floor`."""
+    """InfoNCE with its answers shared among all that fit, as the best model of `floor` does.
+
+    The same floor, and less noise than answers that name one of several right ones.
+    """
     best = (fits / told[:, None]).log()
-    return (F.cross_entropy(logits, best.softmax(1)) + F.cross_entropy(logits.T, best.T.softmax(1))) / 2
+    rows = F.cross_entropy(logits, best.softmax(1))
+    return (rows + F.cross_entropy(logits.T, best.T.softmax(1))) / 2
 
 
 def losses(model, data):

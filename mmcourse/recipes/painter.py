@@ -106,11 +106,11 @@ def errors(model, picture, ids, t, noise):
     return (velocity - wanted).square().mean((1, 2, 3))
 
 
-def evaluate(model, n=50, first=2 ** 31 + 77):
+def evaluate(model, n=50, first=2 ** 31 + 77, guidance=2.0):
     """Shares of right pictures of new sentences in GenEval's categories (Ghosh et al. 2023), judged by the oracle."""
     asked = [prompt for k, category in enumerate(world.CATEGORIES) for prompt in world.prompts(category, n, first + k)]
     pictures = [picture for start in range(0, len(asked), 50)
-                for picture in model.draw([prompt.text for prompt in asked[start:start + 50]], seed=start)]
+                for picture in model.draw([prompt.text for prompt in asked[start:start + 50]], start, guidance=guidance)]
     scores = world.score(asked, pictures)
     return {"overall": scores.pop("overall")} | scores
 
