@@ -24,7 +24,7 @@ def test_a_smoke_run_of_training_and_generation(tmp_path, capsys):
     assert cli.main(["bench", "generation", "--smoke", "--output", str(tmp_path)]) == 0
     results = bench.load(tmp_path / "bench.json")
     assert list(results) == ["training", "generation"] and results["training"] == training     # the other part stays
-    assert [len(part["rows"]) for part in results.values()] == [8, 4]
+    assert [len(part["rows"]) for part in results.values()] == [8, 5]
     for part in results.values():
         assert part["smoke"] and part["where"]["threads"] and part["where"]["torch"] == torch.__version__
         for row in part["rows"]:

@@ -146,7 +146,7 @@ WRONG = [
     ("34.5", "exchanged their shares", batch(exchanged=True)),
     ("34.6", "right sign", lambda: (EVEN, [0] + [-0.5] * 7)),
     ("34.6", "times alone gain little", lambda: (EVEN, [0] * 8)),
-    ("34.6", "times alone gain little", lambda: ([3 * t / (1 + 2 * t) for t in EVEN], [0] * 8)),
+    ("34.6", "times alone gain little", lambda: ([1.5 * t / (1 + 0.5 * t) for t in EVEN], [0] * 8)),
     ("34.6", "0.75 is the target", lambda: (EVEN, [0] + [0.08] * 7)),
     ("34.6", "nine times", lambda: (EVEN[:-1], [0] * 8)),
     ("34.6", "eight mixes", lambda: (EVEN, [0] * 9)),

@@ -191,6 +191,6 @@ def read_and_reason(answer):
     expect(score > 0.15, "This is worse than a blind guess: do the answers stand in the order of the pictures and questions?")
     expect(score > 0.50 or answer(report.flip(0), [list(some) for some in questions]) != got,
            "A blind model gets this far: the answers do not depend on what each patch says.")
-    expect(score > 0.85, "Something is read wrongly. Print the things of one picture beside the picture: are there as many, is "
+    expect(score > 0.88, "Something is read wrongly. Print the things of one picture beside the picture: are there as many, is "
                          "each patch with its *center* above 0 one thing, and do x and y come last, in this order?")
     expect(score >= 0.9, "Nearly. Look at the questions whose description fits no thing, or two: give a good guess there.")
