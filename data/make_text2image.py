@@ -41,7 +41,8 @@ def category(name):
     """The share of right pictures, as `draw` hands them in, at the first try, and at the first try before any marks."""
     def measure(count):
         prompts = asked(name, count)
-        drawn = {"share": draw(prompts), "first": draw(prompts, tries=1), "before": draw(prompts, "painter", tries=1, guidance=BEFORE)}
+        drawn = {"share": draw(prompts), "first": draw(prompts, tries=1),
+                 "before": draw(prompts, "painter", tries=1, guidance=BEFORE)}
         return {key: world.score(prompts, pictures)[name] for key, pictures in drawn.items()} | {"count": count}
     return measure
 

@@ -6,7 +6,7 @@ is used once (Zheng et al. 2025, DiffusionNFT; Liu et al. 2025, Flow-GRPO).
 
 The shipped weights took 2,140 such steps in several runs. Between these, and at the end, weights were averaged (Wortsman et
 al. 2022): with those of a copy that had learned 1,700 steps more from pictures, of things more alike (repeat=0.5), and of
-two last runs. One run of this recipe from start to end comes near, and has not been measured.
+two last runs. One run of this recipe from start to end has not been measured.
 """
 
 from functools import partial
