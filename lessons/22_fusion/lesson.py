@@ -285,7 +285,8 @@ cells = Counter((pair.scene[0].size, "small" in pair.sentence)
                 for pair in world.three_dials(1000, 2**31, synergy=1))
 three = 1 - min(cells.values()) / 1000
 print(f"the three largest of the four cells hold {three:.1%} of these pairs")
-assert all(accuracy[name][xor].max() <= three for name in FUSIONS if name.startswith("late"))
+assert accuracy["late: average"][xor].max() <= 0.76
+assert accuracy["late: gate"][xor].max() <= three
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # **What luck does.** XOR begins on a **saddle** (鞍点): no sign of the input says anything alone, so the gradient is near zero until two have met by chance. A learning rate that grows slowly gives a model time to leave. Here are eight starts of two fusions, with a warm-up of 100 steps and of 30. Which row has a coin in it?
