@@ -8,7 +8,8 @@ import torch
 
 import mmcourse
 from mmcourse import bench, cli
-from mmcourse.bench import cost, growth, peers, report, timing
+from mmcourse.bench import cost, growth, peers, quality, report, timing
+from mmcourse.recipes import painter
 
 SHIPPED = mmcourse.root() / "data" / "bench.json"
 
@@ -63,6 +64,18 @@ def test_the_readers_twin_says_the_same():
     ours, ids = Reader(4, 32, 4).eval(), torch.randint(3, 60, (6, 9))
     mask = torch.arange(9) < torch.tensor([[9], [4], [2], [7], [9], [1]])
     torch.testing.assert_close(peers.Reader(ours)(ids, mask), ours(ids, mask), atol=1e-5, rtol=1e-5)
+
+
+def test_the_plain_painter_learns_and_draws():
+    pytest.importorskip("diffusers")
+    torch.manual_seed(0)
+    model = quality.PixArt()
+    data = [part[:2] for part in painter.batch(0)]
+    quality.pixart_loss(model, data).backward()
+    assert all(weight.grad is not None for name, weight in model.named_parameters()
+               if weight.requires_grad and not name.startswith(("align", "text.head")))
+    pictures = [model.eval().draw(["a red circle", "a star"], seed=3, steps=2, guidance=weight, tries=1) for weight in (1, 1, 3)]
+    assert pictures[0] == pictures[1] != pictures[2] and pictures[0][0].size == (64, 64)
 
 
 def test_cost_is_read_from_what_the_tests_noted(tmp_path, monkeypatch, capsys):

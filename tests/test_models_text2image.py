@@ -72,7 +72,8 @@ def test_what_is_amiss_in_a_scene():
             ([circle, other], "two circles", 0), ([circle, other, star], "two circles", 4), ([circle], "two circles", 9),
             ([circle, star, other], "there is a red circle, a blue star and a blue circle", 0),
             ([star, circle, other], "a blue circle and a blue star. the star is right of a circle", 4),      # by the red circle
-            ([circle, beside], "a circle left of a star", 0), ([circle, edge], "a circle left of a star", 1)):
+            ([circle, beside], "a circle left of a star", 0), ([circle, edge], "a circle left of a star", 1),
+            ([world.Object("star", "red", x=1.0, y=0.0)], "a star", 0)):                          # where the canvas ends
         assert amiss(world.Scene(things), sentence) == how, (things, sentence)
 
 

@@ -126,7 +126,7 @@ def test_a_frozen_eye_and_a_run_cut_off(tmp_path):
 
 
 def test_until_prints_the_curve_and_ships_nothing(monkeypatch, capsys):
-    scores = iter((0.5, 0.7))
+    scores = iter((0.5, 0.7, 0.5, 0.6, 0.7))
     made = recipes.Recipe(model=lambda: torch.nn.Linear(1, 1), batch=lambda step: torch.ones(1, 1),
                           loss=lambda model, data: model(data).square().mean(), steps={"cpu": 500, "gpu": 500},
                           evaluate=lambda model: {"accuracy": next(scores)}, options={})
@@ -135,6 +135,9 @@ def test_until_prints_the_curve_and_ships_nothing(monkeypatch, capsys):
     assert cli.main(["train", "vqa", "--until", "0.6"]) == 0
     printed = capsys.readouterr().out
     assert "step 100:" in printed and "0.5000" in printed and "step 200:" in printed and "0.6 is reached" in printed
+    assert cli.main(["train", "vqa", "--until", "0.65", "--steps", "300"]) == 0
+    printed = capsys.readouterr().out
+    assert "step 300:" in printed and "0.65 is reached" in printed              # the last step is judged, too
     assert cli.main(["train", "vqa", "--until", "98"]) == 2
     assert "'98' is not a score from 0 to 1" in capsys.readouterr().err
 

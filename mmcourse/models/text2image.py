@@ -159,7 +159,7 @@ def amiss(scene, sentence):
     if any(right(others) for fewer in combinations(things, len(things) - 1) for others in rearranged(fewer)):
         return 4.0
     steps = ((1 / 64, 0), (-1 / 64, 0), (0, 1 / 64), (0, -1 / 64))
-    near = ((*things[:i], replace(thing, x=thing.x + dx, y=thing.y + dy), *things[i + 1:])
+    near = ((*things[:i], replace(thing, x=min(max(thing.x + dx, 0), 1), y=min(max(thing.y + dy, 0), 1)), *things[i + 1:])
             for i, thing in enumerate(things) for dx, dy in steps)
     return 0.0 if all(map(right, near)) else 1.0
 

@@ -104,30 +104,33 @@ class Reached(Exception):
 
 
 def curve(recipe, model, steps, until, every=100):
-    """Train without a checkpoint, printing the first of the recipe's held-out scores every `every` steps until it is at
-    least `until`. Returns [(seconds without those of judging, processor seconds, score), ...]."""
+    """Train without a checkpoint, printing the first of the recipe's held-out scores every `every` steps and at the end,
+    until it is at least `until`. Returns [(seconds without those of judging, processor seconds, score), ...]."""
     points, step, start, quick = [], 0, (time.perf_counter(), time.process_time()), halved(recipe.loss)
 
+    def reached():
+        nonlocal start
+        now = (time.perf_counter(), time.process_time())
+        name, score = next(iter(recipe.evaluate(model.eval()).items()))
+        model.train()
+        points.append((now[0] - start[0], now[1] - start[1], score))
+        print("step {}: {:.0f} s ({:.0f} s of processor time), {} {:.4f}".format(step, *points[-1][:2], name, score), flush=True)
+        start = (start[0] + time.perf_counter() - now[0], start[1] + time.process_time() - now[1])
+        return score >= until
+
     def loss(model, data):
-        nonlocal step, start
-        if step and step % every == 0:
-            now = (time.perf_counter(), time.process_time())
-            name, score = next(iter(recipe.evaluate(model).items()))
-            model.train()
-            points.append((now[0] - start[0], now[1] - start[1], score))
-            print("step {}: {:.0f} s ({:.0f} s of processor time), {} {:.4f}".format(step, *points[-1][:2], name, score),
-                  flush=True)
-            if score >= until:
-                raise Reached
-            start = (start[0] + time.perf_counter() - now[0], start[1] + time.process_time() - now[1])
+        nonlocal step
+        if step and step % every == 0 and reached():
+            raise Reached
         step += 1
         return quick(model, data)
 
     try:
         training.fit(model, recipe.batch, loss, steps, **recipe.options)
-        print(f"After {steps} steps the score is still below {until}: --steps gives it more.")
+        done = reached()
     except Reached:
-        print(f"{until} is reached.")
+        done = True
+    print(f"{until} is reached." if done else f"After {steps} steps the score is still below {until}: --steps gives it more.")
     return points
 
 

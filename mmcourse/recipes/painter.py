@@ -12,7 +12,7 @@ from mmcourse.models.text2image import LEAST, Text2Image
 from mmcourse.models.vit import STANDARD
 from mmcourse.recipes import Recipe, load_weights
 
-PICTURES = 48
+PICTURES = 32
 
 
 def model():
@@ -106,14 +106,15 @@ def errors(model, picture, ids, t, noise):
     return (velocity - wanted).square().mean((1, 2, 3))
 
 
-def evaluate(model, n=50, first=2 ** 31 + 77, guidance=2.0):
+def evaluate(model, n=50, first=2 ** 31 + 77, guidance=2.0, tries=32):
     """Shares of right pictures of new sentences in GenEval's categories (Ghosh et al. 2023), judged by the oracle."""
     asked = [prompt for k, category in enumerate(world.CATEGORIES) for prompt in world.prompts(category, n, first + k)]
     pictures = [picture for start in range(0, len(asked), 50)
-                for picture in model.draw([prompt.text for prompt in asked[start:start + 50]], start, guidance=guidance)]
+                for picture in model.draw([prompt.text for prompt in asked[start:start + 50]], start, guidance=guidance,
+                                          tries=tries)]
     scores = world.score(asked, pictures)
     return {"overall": scores.pop("overall")} | scores
 
 
-RECIPE = Recipe(model=model, batch=batch, loss=loss, steps={"cpu": 10800, "gpu": 20000}, evaluate=evaluate,
+RECIPE = Recipe(model=model, batch=batch, loss=loss, steps={"cpu": 11000, "gpu": 20000}, evaluate=evaluate,
                 options={"lr": 2e-3, "muon": 0.02, "warmup": 100, "every": 200})
