@@ -116,5 +116,5 @@ def evaluate(model, n=50, first=2 ** 31 + 77, guidance=2.0, tries=32):
     return {"overall": scores.pop("overall")} | scores
 
 
-RECIPE = Recipe(model=model, batch=batch, loss=loss, steps={"cpu": 11000, "gpu": 20000}, evaluate=evaluate,
+RECIPE = Recipe(model=model, batch=batch, loss=loss, steps={"cpu": 10000, "gpu": 20000}, evaluate=evaluate,
                 options={"lr": 2e-3, "muon": 0.02, "warmup": 100, "every": 200})
