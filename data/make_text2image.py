@@ -3,14 +3,12 @@
     python data/make_text2image.py [NAME ...] [--count 500]
 
 NAME is one of the parts below, by default those that are not there yet for the shipped weights. At 500 sentences a category
-about an hour on one core, and two more for `learning`, which trains; a part that is there is not measured again, so a stopped
-run goes on.
+about an hour on one core; a part that is there is not measured again, so a stopped run goes on.
 """
 
 import argparse
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,7 +16,7 @@ import torch
 from mmcourse import batches, metrics, recipes, world, zoo
 from mmcourse.models.text2image import images
 from mmcourse.models.vae import VAE, scale_factor, vae_loss
-from mmcourse.recipes import painter
+from mmcourse.recipes.painter import drawn
 from mmcourse.training import fit
 
 TO = Path(__file__).with_name("text2image.json")
@@ -105,11 +103,11 @@ def distances(count):
 
 def nearest(count):
     """The nearest of many training pictures: root mean squared distance, of drawn pictures and of fresh renders."""
-    training, said = painter.PICTURES * count, [painter.drawn(FIRST + k) for k in range(count // 5)]
+    training, said = 40 * count, [drawn(FIRST + k) for k in range(count // 5)]
     made = batches.pixels(zoo.load("text2image").draw([sentence for _, sentence in said], seed=FIRST, tries=1))
     fresh, best = batches.pictures([scene for scene, _ in said]), torch.full((2, len(said)), torch.inf)
-    for step in range(count):                                                             # those of the first steps
-        seen = batches.pictures([painter.drawn(step * batches.STRIDE + k)[0] for k in range(painter.PICTURES)]).flatten(1)
+    for step in range(count):                                           # 40 of the 48 pictures of each of the first steps
+        seen = batches.pictures([drawn(step * batches.STRIDE + k)[0] for k in range(40)]).flatten(1)
         for row, pictures in enumerate((made, fresh)):
             best[row] = best[row].minimum(torch.cdist(pictures.flatten(1), seen).min(1).values)
     best = best / made[0].numel() ** 0.5
@@ -132,26 +130,8 @@ def vae(count):
             "read": right / count, "count": count}
 
 
-def learning(count):
-    """The painter's share of right pictures while it learns, with up to 32 tries and at the first: its recipe from start to
-    end, judged ten times."""
-    prompts, firsts, every = all_asked(max(2, count // 25)), [], painter.RECIPE.steps["cpu"] // 10
-
-    def evaluate(model):
-        first, share = (world.score(prompts, model.draw([prompt.text for prompt in prompts], FIRST, guidance=BEFORE, tries=n))
-                        for n in (1, 32))
-        firsts.append(first["overall"])
-        return {"overall": share["overall"]}
-    torch.manual_seed(0)
-    recipe = replace(painter.RECIPE, evaluate=evaluate)
-    points = recipes.curve(recipe, recipe.model(), recipe.steps["cpu"], 2.0, every)
-    rows = [{"step": every * k, "seconds": wall, "processor_seconds": busy, "first": first, "share": share}
-            for k, ((wall, busy, share), first) in enumerate(zip(points, firsts), 1)]
-    return {"rows": rows, "threads": torch.get_num_threads(), "count": len(prompts)}
-
-
 PARTS = {name: category(name) for name in world.CATEGORIES} | {
-    "guidance": guidance, "steps": steps, "distances": distances, "nearest": nearest, "vae": vae, "learning": learning}
+    "guidance": guidance, "steps": steps, "distances": distances, "nearest": nearest, "vae": vae}
 
 
 def main():
@@ -161,7 +141,7 @@ def main():
     given, digest = parser.parse_args(), recipes.manifest()["text2image"]["sha256"]
     for name in given.names or PARTS:
         found = json.loads(TO.read_text("utf-8")) if TO.exists() else {}
-        mark = "any" if name in ("vae", "learning") else digest
+        mark = "any" if name == "vae" else digest
         if not given.names and found.get(name, {}).get("weights") == mark and found[name].get("of", 0) >= given.count:
             continue
         start = time.perf_counter()

@@ -344,27 +344,6 @@ assert sum(better) >= sum(judged[i] for i in hard)
 # Compare the last two columns: the formula promises more than comes. It assumes that all sentences are equally hard and that the judge never errs, but what the eye misreads is handed in. So tries are no substitute for a painter that listens. They are honest only because eye and oracle are **two** judges: one chooses, the other one marks.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## How long must it learn?
-# `mmcourse train painter` teaches a painter from pictures alone, in about an hour on two cores. A judge looked in every few minutes: how many held-out sentences come true at the first try, and how many after up to 32? (Guidance is 2.) Predict both lines: at the end, and half-way.
-
-# %% slideshow={"slide_type": "fragment"} tags=["hide-input"]
-way = kept["learning"]["rows"]
-minutes = [row["seconds"] / 60 for row in way]
-fig, ax = plt.subplots(figsize=(7.6, 2.9))
-for key, name in (("share", "up to 32 tries"), ("first", "first try")):
-    ax.plot(minutes, [row[key] for row in way], marker="o", label=name)
-ax.axhline(0.9, color=show.QUIET, linestyle=":", linewidth=1)
-ax.set(xlabel="minutes on two cores", ylabel="share right", ylim=(0, 1.03), xlim=(0, None),
-       title=f"Right by the oracle, {kept['learning']['count']} sentences")
-ax.legend(loc="lower right")
-show.figure(fig, alt="Share of right pictures over minutes of training. The line of up to 32 "
-                     "tries rises early and ends near one; the line of first tries stays far below.")
-soon = next(row for row in way if row["share"] >= 0.9)
-print(f"90% with tries after {soon['seconds'] / 60:.0f} minutes, when {soon['first']:.0%} "
-      "come true at the first try")
-print(f"At the end, {minutes[-1]:.0f} minutes: {way[-1]['share']:.0%}, and {way[-1]['first']:.0%}")
-
-# %% [markdown] slideshow={"slide_type": "slide"}
 # ## Marked, and trained on the marks
 # Every picture of the training was right, so the painter never met its **own** mistakes. Lesson 32 had a way: let the model act, let the oracle mark it, make likelier what was better than usual. So paint one sentence eight times. Each mark minus the mean of the eight is the **advantage**. This is the painter as it was before any marks:
 

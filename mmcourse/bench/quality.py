@@ -118,8 +118,8 @@ def right(model, count):
 
 
 def drawn(model, count):
-    """The share of right pictures of held-out sentences of all categories, of up to 16 tries each."""
-    return painter.evaluate(model, max(1, count // 10), 2 ** 31 + 777, tries=16)
+    """The share of right pictures of held-out sentences of all categories, of up to 8 tries each."""
+    return painter.evaluate(model, max(1, count // 20), 2 ** 31 + 777, tries=8)
 
 
 def cases(count):

@@ -12,7 +12,7 @@ from mmcourse.models.text2image import LEAST, Text2Image
 from mmcourse.models.vit import STANDARD
 from mmcourse.recipes import Recipe, load_weights
 
-PICTURES = 32
+PICTURES = 48
 
 
 def model():
@@ -116,5 +116,5 @@ def evaluate(model, n=50, first=2 ** 31 + 77, guidance=2.0, tries=32):
     return {"overall": scores.pop("overall")} | scores
 
 
-RECIPE = Recipe(model=model, batch=batch, loss=loss, steps={"cpu": 10000, "gpu": 20000}, evaluate=evaluate,
+RECIPE = Recipe(model=model, batch=batch, loss=loss, steps={"cpu": 10800, "gpu": 20000}, evaluate=evaluate,
                 options={"lr": 2e-3, "muon": 0.02, "warmup": 100, "every": 200})
