@@ -79,9 +79,8 @@ def namer(times=(0.4, 0.5, 0.6, 0.7), each=2, near=lambda guess, picture: (guess
 
 
 def only_color(guess, picture):
-    """As if every shape were a circle."""
-    error = (guess - picture).square().mean((1, 2, 3)).view(-1, 6, 4)
-    return torch.stack([error.mean(2), *[error.mean(2) + 9] * 3], 2).flatten()
+    """The right color, and in place of the shape the one after it."""
+    return (guess - picture).square().mean((1, 2, 3)).view(-1, 6, 4).roll(1, 2).flatten()
 
 
 def slips(network, pictures):
