@@ -75,6 +75,7 @@ def answerer(count, each):
 CASES = {"language model, one text": (language_model, 1, 100), "language model, 16 texts": (language_model, 16, 100),
          "captioner, one picture": (captioner, 1, LONGEST - 1), "captioner, 16 pictures": (captioner, 16, LONGEST - 1),
          "text to image, one picture": (painter, 1, 20), "text to image, 16 pictures": (painter, 16, 20),
+         "text to image, 64 pictures": (painter, 64, 20),
          "text to image, 16 pictures, guidance 2": (partial(painter, guidance=2.0), 16, 20),
          "question answering, one question": (answerer, 1, 1), "question answering, 16 pictures": (answerer, 16, 24)}
 
