@@ -1,7 +1,7 @@
 """The painter of lesson 34, before a judge looks at its pictures (recipes/text2image.py): it learns from pictures of one
 to four things, and sentences that name each of them.
 
-The shipped weights took 10,862 steps in three runs; in the first, of 4,600, words looked back alone, as CLIP's do. One run
+The shipped weights took 10,862 steps in several runs; in the first 4,600 words looked back alone, as CLIP's do. One run
 from start to end has not been as good: after 9,000 steps of 32 pictures none of 16 sentences on places came true at once.
 """
 
