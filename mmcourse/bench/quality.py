@@ -1,4 +1,4 @@
-"""Time to quality: each recipe against a plain implementation of the same size in transformers, on the same batches.
+"""Time to quality: each recipe against a plain one of the same size in transformers or diffusers, on the same batches.
 
 The plain one is trained as most would: AdamW, warm-up, cosine decay. Both have the same minutes, which fix how many
 steps there are.
