@@ -9,6 +9,7 @@ from PIL import Image
 
 from mmcourse import batches, world, zoo
 from mmcourse.models.text2image import CLEAN, Text2Image, amiss, foresee, images, remember, save_for_diffusers, word_maps
+from mmcourse.recipes import painter as before, reader
 from mmcourse.recipes import text2image as recipe
 
 SENTENCES = ["a large red circle left of a small blue square", "a star", "two green triangles and a yellow star"]
@@ -28,6 +29,33 @@ def model():
 def apart(one, two):
     """The largest difference of two pictures in grey levels."""
     return np.abs(np.asarray(one, int) - np.asarray(two, int)).max()
+
+
+def test_each_word_of_a_noun_names_its_things():
+    scene = world.Scene([world.Object("star", "red", x=0.2), world.Object("star", "blue", "small", x=0.5),
+                         world.Object("circle", "red", x=0.8)])
+    star, little, circle = scene
+    got = reader.named("two stars and a red circle. the little star is left of a red thing.", scene)
+    both = [star, little]
+    assert got == [[], both, [], [], [circle], [circle], [], [], [little], [little], [], [], [], [], [star, circle],
+                   [star, circle], []]
+
+
+def test_what_a_reader_learns_from(monkeypatch):
+    ids, *wanted = reader.batch(3)
+    names = torch.tensor([word in reader.MEANS for word in batches.WORDS])[ids]
+    for want in wanted:                                    # shares of what is named, and of nothing else
+        torch.testing.assert_close(want.sum(-1), names.float())
+    monkeypatch.setattr(reader, "OFTEN", {before.related: 1})
+    ids, columns, rows, looks, numbers = reader.batch(3)
+    assert ids.shape == columns.shape[:2] and columns.shape[-1] == rows.shape[-1] == 8 and looks.shape[-1] == 48
+    assert numbers[..., 0].sum() > 0.7 * numbers.sum()     # most words of a relation name one thing
+
+
+def test_the_shipped_reader_knows_where_things_stand():
+    scores = reader.evaluate(zoo.load("reader"))
+    assert scores["place"] >= 0.99 and scores["look"] >= 0.9
+    assert reader.evaluate(reader.model())["place"] < 0.7
 
 
 @pytest.mark.parametrize("now", [1.0, 0.4, 0.05])

@@ -62,14 +62,14 @@ class VisualBert(nn.Module):
 
 
 class PixArt(Text2Image):
-    """PixArtTransformer2DModel, untrained, which predicts the velocity, and SiglipTextModel, as trained as ours."""
+    """PixArtTransformer2DModel, untrained, which predicts the velocity, and SiglipTextModel with the words of our reader."""
 
     def __init__(self):
         from diffusers import PixArtTransformer2DModel
 
         super().__init__()
         ours = painter.model()
-        self.eye, self.text = ours.eye, as_text(ours.text)
+        self.eye, self.text = ours.eye, as_text(ours.text).requires_grad_(False)
         self.register_buffer("numbers", torch.tensor(order(len(batches.WORDS))).argsort())          # of our words there
         self.dit = PixArtTransformer2DModel.from_config(as_pixart(ours.dit).config)
         self.dit.register_buffer("places", self.dit.pos_embed.pos_embed)             # `draw` asks them for the device
