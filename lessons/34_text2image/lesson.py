@@ -125,7 +125,7 @@ for how, pair in zip(hows, axes.T):
     for ax, word, at in zip(pair, ("star", "square"), (2, -2)):      # behind <start> and a; before <end>
         ax.imshow(rows[at, :, None] * columns[at], cmap="Blues", vmin=0, vmax=0.06)
         ax.set_xticks([]), ax.set_yticks([])
-    pair[0].set_title(f"a star {how} a square")
+    pair[0].set_title(f"a star {how} a square", fontsize=9)
     way = (columns if how in hows[:2] else rows)[[2, -2]] @ torch.arange(8.0)     # mean places
     assert (way[0] < way[1]) == (how in ("left of", "above"))
 axes[0, 0].set_ylabel("star"), axes[1, 0].set_ylabel("square")
