@@ -91,7 +91,7 @@ CORRECT = {                                                   # written otherwis
     "34.3": [inpainting(), pixel_by_pixel],
     "34.4": [guided(), guided(lambda wanted, without, w: w * wanted + (1 - w) * without)],
     "34.5": [batch(), looped],
-    "34.6": [lambda: (EVEN, [0.0] + [0.5] * 7), lambda: (tuple(EVEN), (0.2, *[0.4] * 7))],
+    "34.6": [lambda: (EVEN, [0.0] + [0.5] * 7), lambda: (tuple(EVEN), (0.2, *[0.45] * 7))],
 }
 
 WRONG = [

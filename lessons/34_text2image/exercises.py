@@ -242,7 +242,7 @@ check("34.5", training_batch)
 # Return a plan as data: `(times, mixes)`. `times`: nine numbers, falling from 1 to 0. `mixes`: eight numbers. The sampler below walks with $(1 + m_k)\,v_k - m_k\,v_{k-1}$, where $v_k$ is the velocity at the k-th time. The plain walk of the lesson has equal steps and all mixes 0.
 
 # %% [markdown] task="34.6"
-# Score: how far the eight-step results are from those of 400 plain steps, divided by the plain walk's distance, in eight new random worlds of six "pictures" each (they have 8 numbers, so that it takes no time). 1.0 is the plain walk. **Target: 0.75 or less.** Below 0.5 is possible. The function below measures your plan on worlds of its own.
+# Score: how far the eight-step results are from those of 400 plain steps, divided by the plain walk's distance, in 32 new random worlds of six "pictures" each (they have 8 numbers, so that it takes no time). 1.0 is the plain walk. **Target: 0.75 or less.** Below 0.5 is possible. The function below measures your plan on worlds of its own.
 
 # %%
 def walk(centers, x, times, mixes):
