@@ -135,7 +135,7 @@ show.figure(fig, alt="Eight maps of 8 by 8 patches, for star and square in four 
                      "thing's map is dark on the side that the sentence gives it.")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# Nothing is drawn, and the sides are known: to *star* they came from *left of*, which stands behind it. With these words, the painter of the recipe uses the sides within its first four minutes. GLIGEN (Li and others 2023) is told places from outside; TokenCompose (Wang and others 2024) teaches the attention itself, with masks of things.
+# Nothing is drawn, and the sides are known: to *star* they came from *left of*, which stands behind it. A painter that begins with these words need not find the sides, only use them. GLIGEN (Li and others 2023) is told places from outside; TokenCompose (Wang and others 2024) teaches the attention itself, with masks of things.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Cross-attention: patches ask, words answer

@@ -1,9 +1,9 @@
 """The text encoder of lesson 34's painter, before it steers any picture: it learns from sentences and their scenes where
 each word's thing may stand and what it looks like.
 
-Pictures teach this slowly: near the noise, where a painter settles places, the words "left of" change its error by one part
-in a hundred. Asked for directly, it is learned in a minute (GLIGEN, Li et al. 2023, gives a painter places from outside;
-TokenCompose, Wang et al. 2024, teaches attention with masks of things).
+Pictures teach this slowly: near the noise, where a painter settles places, the words "left of" change its error by a few parts
+in a hundred (lesson 34). Asked for directly, it is learned in three minutes on two cores. (GLIGEN, Li et al. 2023, gives a
+painter places from outside; TokenCompose, Wang et al. 2024, teaches attention with masks of things.)
 """
 
 from itertools import groupby, product
@@ -75,15 +75,15 @@ def batch(step):
                 columns[b, word, int(8 * thing.x)] += 1 / len(things)
                 lines[b, word, int(8 * thing.y)] += 1 / len(things)
                 looks[b, word, LOOKS.index((thing.color, thing.shape, thing.size))] += 1 / len(things)
-                numbers[b, word, min(len(things), 4) - 1] += 1 / len(things)
+                numbers[b, word, min(len(things), 4) - 1] = 1
     return ids, columns, lines, looks, numbers
 
 
 def loss(model, data):
     """Cross-entropy over the words that name a thing; places count more, as looks and numbers are soon learned."""
     ids, *wanted = data
-    missed = [-(want * logits.log_softmax(-1)).sum() / want.sum() for want, logits in zip(wanted, model(ids))]
-    columns, lines, looks, numbers = missed
+    columns, lines, looks, numbers = (-(want * logits.log_softmax(-1)).sum() / want.sum()
+                                      for want, logits in zip(wanted, model(ids)))
     return columns + lines + 0.1 * (looks + numbers)
 
 
