@@ -16,7 +16,7 @@ from mmcourse import batches, device
 from mmcourse.models.contrastive import TextEncoder
 from mmcourse.models.text2image import Text2Image
 from mmcourse.models.vit import KINDS, STANDARD
-from mmcourse.recipes import Recipe, load_weights, painter
+from mmcourse.recipes import Recipe, painter
 from mmcourse.world.language import NOUNS, SAID
 
 SENTENCES = 128
@@ -43,8 +43,7 @@ class Reader(nn.Module):
 def model():
     """A reader two of whose three blocks begin as those of CLIP (`zoo.load("clip")`): words that have met pictures."""
     reader = Reader()
-    words = {name[5:]: value for name, value in load_weights("clip").items() if name.startswith("text.")}
-    reader.text.load_state_dict(words, strict=False)
+    reader.text.load_state_dict(painter.text_of("clip"), strict=False)
     return reader
 
 
