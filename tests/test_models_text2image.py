@@ -1,6 +1,7 @@
 """Text to image: its sampler against the plain DiT, diffusers' pipeline from a folder, edits, and what cannot be drawn."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,13 +94,15 @@ def test_a_picture_does_not_know_its_neighbours(model):
 def test_what_is_amiss_in_a_scene():
     circle, star, other = (world.Object(shape, color, x=x) for shape, color, x in (
         ("circle", "red", 0.2), ("star", "blue", 0.5), ("circle", "blue", 0.8)))
-    beside, edge = world.Object("star", "red", x=0.45, y=0.7), world.Object("star", "red", x=0.4, y=0.7)
+    again = replace(circle, x=circle.x + 0.05)
+    beside, edge = (world.Object("star", "red", "small", x=x, y=0.76) for x in (0.5, 0.42))
     for things, sentence, how in (
             ([circle], "a red circle", 0), ([circle, star], "a red circle", 4), ([star], "a red circle", 9), ([], "a star", 9),
             ([circle, star], "a circle left of a star", 0), ([star, other], "a circle left of a star", 9),
             ([circle, other], "two circles", 0), ([circle, other, star], "two circles", 4), ([circle], "two circles", 9),
             ([circle, star, other], "there is a red circle, a blue star and a blue circle", 0),
             ([star, circle, other], "a blue circle and a blue star. the star is right of a circle", 4),      # by the red circle
+            ([circle, again], "two circles", 4),                                     # one thing, seen twice
             ([circle, beside], "a circle left of a star", 0), ([circle, edge], "a circle left of a star", 1),
             ([world.Object("star", "red", x=1.0, y=0.0)], "a star", 0)):                          # where the canvas ends
         assert amiss(world.Scene(things), sentence) == how, (things, sentence)
@@ -149,6 +152,9 @@ def test_marks_make_right_pictures_likelier(monkeypatch):
             if value.grad is not None:
                 value -= 0.1 * value.grad
     assert judged() < before
+    with torch.no_grad():
+        painter.dit.output.weight *= 100                       # wrong pictures become no worse without end
+    assert judged().abs() <= recipe.MOST / 4
     marks = [1.0] * 16                                      # nothing to choose from
     assert judged() == 0
 

@@ -19,7 +19,7 @@ from mmcourse.world.scene import as_seed
 
 LEAST = 0.05                           # times below count as this much where one divides by them
 SHIFT = 4.0                            # how densely steps lie near the noise, where things find their places
-CLEAN = 0.42                           # a picture whose `doubts` are less needs no other try
+CLEAN = 0.33                           # a picture whose `doubts` are less needs no other try
 TOGETHER = 8                           # pictures that a processor paints at once: more do not fit into its cache
 UNSEEN = {*world.SHAPES, *world.COLORS, *world.TEXTURES[1:]} - {*STANDARD.shapes, *STANDARD.colors}
 
@@ -87,7 +87,7 @@ class Text2Image(nn.Module):
             done.append(x)
         return torch.cat(done)
 
-    def draw(self, sentences, seed=0, steps=20, guidance=1.0, negative="", tries=32):
+    def draw(self, sentences, seed=0, steps=20, guidance=1.0, negative="", tries=100):
         """A picture (PIL) of a sentence, or a list of pictures of a list of sentences.
 
         Picture k of a list is painted from the noise of seed + k, as if its sentence were drawn alone with that seed; or give
@@ -149,7 +149,8 @@ class Text2Image(nn.Module):
 
 def amiss(scene, sentence):
     """How wrong a Scene is for a sentence: 9.0 if it does not show what is said, 4.0 if fewer of its things would do, however
-    they stood, 1.0 if it would be wrong were a thing a pixel elsewhere, else 0.0."""
+    they stood, or two share space (was one thing seen twice?), 1.0 if it would be wrong were a thing a pixel elsewhere, else
+    0.0."""
     def right(things):
         return world.satisfies(replace(scene, objects=tuple(things)), sentence)
 
@@ -157,6 +158,9 @@ def amiss(scene, sentence):
     if not right(things):
         return 9.0
     if any(right(others) for fewer in combinations(things, len(things) - 1) for others in rearranged(fewer)):
+        return 4.0
+    if any(max(abs(one.x - other.x), abs(one.y - other.y)) < world.SIZES[one.size] + world.SIZES[other.size]
+           for one, other in combinations(things, 2)):
         return 4.0
     steps = ((1 / 64, 0), (-1 / 64, 0), (0, 1 / 64), (0, -1 / 64))
     near = ((*things[:i], replace(thing, x=min(max(thing.x + dx, 0), 1), y=min(max(thing.y + dy, 0), 1)), *things[i + 1:])

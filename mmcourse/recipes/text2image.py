@@ -4,9 +4,11 @@ It paints each sentence several times, the oracle says which pictures are right,
 what led to the others less likely. This is the policy gradient of flow matching in its simplest form, where each picture
 is used once (Zheng et al. 2025, DiffusionNFT; Liu et al. 2025, Flow-GRPO).
 
-The shipped weights took 2,140 such steps in several runs. Between these, and at the end, weights were averaged (Wortsman et
-al. 2022): with those of a copy that had learned 1,700 steps more from pictures, of things more alike (repeat=0.5), and of
-two last runs. One run of this recipe from start to end has not been measured.
+Errors of wrong pictures must not rise without end: where they could, at times as even as the painter's, the model was lost
+after 600 steps. So `judged` asks nearer the noise, where things find their places, and no error counts beyond `MOST`.
+The shipped weights took 1,150 steps, 77 minutes on two cores; the first 425 asked at the painter's times, with no bound, and
+with more sentences on positions. At the first try, and of up to 100, they paint right of 500 new sentences of a category
+(data/make_text2image.py): position 94 and 100%, count 80 and 100%, binding 80 and 99.8%, everything 38 and 97.2%.
 """
 
 from functools import partial
@@ -19,8 +21,9 @@ from mmcourse.models.text2image import images
 from mmcourse.recipes import Recipe, load_weights, painter
 
 SENTENCES, PICTURES = 12, 8                               # of a step, and of each of its sentences
-OFTEN = {"single object": 0.3, "two objects": 0.5, "count": 2, "color": 0.5, "position": 2.5, "attribute binding": 0.7,
-         "everything": 5.5}                               # the harder, the more often
+OFTEN = {"single object": 0.3, "two objects": 0.7, "count": 2.5, "color": 0.3, "position": 0.5, "attribute binding": 1.2,
+         "everything": 6.5}                               # the harder, the more often
+MOST = 0.3                                                # an error that is larger than all of a good painter's rises no further
 
 
 def model():
@@ -55,10 +58,10 @@ def judged(model, asked, chance):
     better = (right - right.mean(1, keepdim=True)).flatten().repeat(2).to(where)
     use = better != 0                                     # where all are right, or none, there is nothing to choose
     picture, ids = pictures.repeat(2, 1, 1, 1)[use], batches.encode(said)[0].repeat(2, 1).to(where)[use]
-    t, noise = painter.times(len(picture), chance).to(where), torch.randn(picture.shape, generator=chance).to(where)
-    errors = painter.errors(model, picture, ids, t, noise)
+    t, noise = painter.times(len(picture), chance, 2.0).to(where), torch.randn(picture.shape, generator=chance).to(where)
+    errors = painter.errors(model, picture, ids, t, noise).clamp(max=MOST)
     return (better[use] * errors).sum() / len(better)
 
 
-RECIPE = Recipe(model=model, batch=batch, loss=loss, steps={"cpu": 2000, "gpu": 2000},
+RECIPE = Recipe(model=model, batch=batch, loss=loss, steps={"cpu": 1150, "gpu": 1150},
                 evaluate=partial(painter.evaluate, guidance=1.0), options={"lr": 5e-4, "muon": 0.005, "warmup": 10, "every": 50})
