@@ -20,7 +20,7 @@ from mmcourse.recipes.painter import drawn
 from mmcourse.training import fit
 
 TO = Path(__file__).with_name("text2image.json")
-FIRST = 2 ** 31 + 50_000                                     # nothing was chosen by these sentences but how many tries `draw` has
+FIRST = 2 ** 31 + 50_000                                     # these sentences chose only how many tries `draw` has
 BEFORE = 1.5                                                 # the guidance that the painter needs before any marks
 WEIGHTS, STEPS = (0, 1, 1.5, 2, 3, 5, 8, 12), (2, 4, 8, 12, 20, 50)
 

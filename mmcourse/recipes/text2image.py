@@ -24,7 +24,7 @@ from mmcourse.recipes import Recipe, load_weights, painter
 SENTENCES, PICTURES = 12, 8                               # of a step, and of each of its sentences
 OFTEN = {"single object": 0.3, "two objects": 0.7, "count": 2.5, "color": 0.3, "position": 0.5, "attribute binding": 1.2,
          "everything": 6.5}                               # the harder, the more often
-MOST = 0.3                                                # errors of a good painter are smaller; what is larger rises no further
+MOST = 0.3                                                # a good painter errs less; what is larger rises no further
 
 
 def model():
