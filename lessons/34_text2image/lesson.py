@@ -521,7 +521,7 @@ given = world.Scene((world.Object("circle", "red", x=0.3, y=0.3),
                      world.Object("square", "blue", x=0.7, y=0.7)))
 text = "a green circle and a blue square"
 strengths = (0.3, 0.6, 0.8, 0.95)
-changed = [artist.edit(given.image(64), text, strength, seed=11, guidance=3)
+changed = [artist.edit(given.image(64), text, strength, seed=84, guidance=3)
            for strength in strengths]
 anew = np.zeros((64, 64), bool)
 anew[32:, 32:] = True
