@@ -687,6 +687,12 @@ artist = artist.to(device())
 # Type a sentence and watch it form. Below, the oracle's verdict, word by word. Try what no sentence of the training had: five things, or two relations. A word that the painter never met gets an answer in words, and no picture.
 
 # %% tags=["hide-input"]
+def in_order(said):
+    """The words of a set as one says them: size, color, shape."""
+    return [word for part in ("sizes", "colors", "shapes") for word in getattr(STANDARD, part)
+            if word in said]
+
+
 def verdict(sentence, picture):
     """A line for each thing that the sentence names: which words came true?"""
     scene, lines = world.read(picture), []
@@ -696,10 +702,9 @@ def verdict(sentence, picture):
         found = dict(metrics.matched(wanted, there))
         for i, thing in enumerate(things):
             marks = [(word, i in found and word in there[found[i]])
-                     for part in ("sizes", "colors", "shapes")
-                     for word in getattr(STANDARD, part) if word in wanted[i]]
+                     for word in in_order(wanted[i])]
             for how, other in metrics.described(thing)[1]:
-                name = " ".join(metrics.described(other)[0])
+                name = " ".join(in_order(metrics.described(other)[0]))
                 marks.append((f"{how} {name}", metrics.holds(scene, ("exist", thing))))
             lines.append("   ".join(word if good else f"[{word}: no]" for word, good in marks))
     return [*lines, f"all true: {'yes' if world.satisfies(scene, sentence) else 'no'}"]
