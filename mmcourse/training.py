@@ -81,24 +81,29 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self):
         for group in self.param_groups:
+            alike = {}                                             # matrices of one shape are made orthogonal together
             for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                past = self.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight))
-                past.lerp_(weight.grad, 0.05)
-                with half(weight.device):
-                    way = orthogonal(weight.grad.lerp(past, 0.95)) * max(1, weight.shape[0] / weight.shape[1]) ** 0.5
-                weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(way, alpha=group["lr"])
+                if weight.grad is not None:
+                    past = self.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight))
+                    past.lerp_(weight.grad, 0.05)
+                    alike.setdefault(weight.shape, []).append((weight, weight.grad.lerp(past, 0.95)))
+            for (rows, columns), pairs in alike.items():
+                weights, ways = zip(*pairs)
+                with half(weights[0].device):
+                    ways = orthogonal(torch.stack(ways)) * max(1, rows / columns) ** 0.5
+                for weight, way in zip(weights, ways):
+                    weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(way, alpha=group["lr"])
 
 
-def orthogonal(matrix):
-    """Nearly U V^T of the matrix's U S V^T: five Newton-Schulz steps, which push all singular values towards one."""
-    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / x.norm().clamp(min=1e-7)
+def orthogonal(matrices):
+    """Nearly U V^T of the U S V^T of each matrix (K, m, n): five Newton-Schulz steps, which push all singular values towards
+    one."""
+    x = matrices.mT if matrices.shape[1] > matrices.shape[2] else matrices
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(5):
-        square = x @ x.T
-        x = torch.addmm(x, torch.addmm(square, square, square, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+        square = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    return x.mT if matrices.shape[1] > matrices.shape[2] else x
 
 
 class Optimizers:
