@@ -44,7 +44,7 @@ def quality(part):
     for row in part["rows"]:
         curves = part["curves"][row["name"].split(":")[0]]
         best = {who: max(point["score"] for point in points) for who, points in curves.items()}
-        times = (f"{row[who]['seconds']:.0f} s, {row[who]['samples']:,} samples" if row[who]
+        times = (f"{row[who]['seconds']:,.0f} s, {row[who]['samples']:,} samples" if row[who]
                  else f"not reached: {best[who]:.0%} at most" for who in ("ours", "peer"))
         yield row["name"], *times, f"{row['ratio']:.2f}" if row["ratio"] else "-"
 
@@ -119,7 +119,9 @@ def curves(ax, name, part):
             ax.plot([point["seconds"] for point in points[who]], [point["score"] for point in points[who]], style,
                     color=color, label=f"{task}: {'ours' if who == 'ours' else 'plain'}")
     ax.set_title("Held-out score over training")
-    ax.set_xlabel("seconds of training"), ax.set_ylabel("score"), ax.legend(fontsize=8)
+    ax.set_xscale("log"), ax.minorticks_off(), ax.set_xticks((10, 100, 1000), ("10", "100", "1,000"))
+    ax.set_xlabel("seconds of training"), ax.set_ylabel("score")
+    ax.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.4, -0.22))
 
 
 def lines(ax, name, part):
