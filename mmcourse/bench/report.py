@@ -121,7 +121,7 @@ def curves(ax, name, part):
     ax.set_title("Held-out score over training")
     ax.set_xscale("log"), ax.minorticks_off(), ax.set_xticks((10, 100, 1000), ("10", "100", "1,000"))
     ax.set_xlabel("seconds of training"), ax.set_ylabel("score")
-    ax.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.4, -0.22))
+    ax.legend(fontsize=8, ncols=3, loc="upper right", bbox_to_anchor=(1, -0.22))
 
 
 def lines(ax, name, part):
