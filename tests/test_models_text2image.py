@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcourse import batches, world, zoo
+from mmcourse import batches, root, world, zoo
 from mmcourse.models.text2image import CLEAN, Text2Image, amiss, foresee, images, remember, save_for_diffusers, word_maps
 from mmcourse.recipes import painter as before, reader
 from mmcourse.recipes import text2image as recipe
@@ -233,3 +233,13 @@ def test_opens_in_diffusers_with_equal_pictures(model, tmp_path):
         theirs = pipe(SENTENCES, num_inference_steps=steps, guidance_scale=guidance, negative_prompt=negative, generator=seeds)
         for mine, other in zip(model.draw(SENTENCES, 8, steps, guidance, negative, tries=1), theirs, strict=True):
             assert apart(mine, other) <= 1
+
+
+@pytest.mark.parametrize("name, title", [("README.md", "Ten minutes of painting."), ("README.zh.md", "十分钟学画。")])
+def test_the_readme_tells_of_ten_minutes(name, title):
+    found = json.loads((root() / "data" / "ten_minutes.json").read_text("utf-8"))
+    told = (root() / name).read_text("utf-8").split(f"**{title}**")[1].split("\n\n")[0]
+    assert found["seconds"] <= 605 and found["up to 100 tries"]["overall"] >= 0.9
+    for share in [*found["up to 100 tries"].values(), *(point["first tries"] for point in found["curve"])]:
+        assert f"{share:.0%}" in told, share
+    assert all(str(point["seconds"]) in told for point in found["curve"])
