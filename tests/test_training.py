@@ -100,7 +100,7 @@ def test_schedule_rises_and_falls():
 
 def test_muon_is_that_of_torch_but_for_rounding():
     torch.manual_seed(0)
-    start = [torch.randn(shape) for shape in ((8, 32), (32, 8), (16, 16))]
+    start = [torch.randn(shape) for shape in ((8, 32), (32, 8), (16, 16), (32, 8), (16, 16))]   # some alike
     ours, theirs = ([torch.nn.Parameter(matrix.clone()) for matrix in start] for _ in range(2))
     optimizers = Muon(ours, 0.02, 0.1), torch.optim.Muon(theirs, lr=0.02, weight_decay=0.1)
     for _ in range(5):
