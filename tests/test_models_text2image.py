@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
-from mmcourse import batches, root, world, zoo
-from mmcourse.models.text2image import CLEAN, Text2Image, amiss, foresee, images, remember, save_for_diffusers, word_maps
-from mmcourse.recipes import painter as before, reader
+from mmcourse import batches, recipes, root, world, zoo
+from mmcourse.models.text2image import CLEAN, Text2Image, amiss, foresee, images, moments, remember, save_for_diffusers, word_maps
+from mmcourse.recipes import painter as before, painter128, reader
 from mmcourse.recipes import text2image as recipe
 
 SENTENCES = ["a large red circle left of a small blue square", "a star", "two green triangles and a yellow star"]
@@ -235,6 +236,39 @@ def test_opens_in_diffusers_with_equal_pictures(model, tmp_path):
             assert apart(mine, other) <= 1
 
 
+def test_grows_to_four_times_the_pixels():
+    """At first the large painter sees means of four pixels, and paints each pixel of the small one four times."""
+    small, large, noisy, t = zoo.load("painter").cpu(), painter128.model(), torch.randn(2, 3, 128, 128), torch.tensor([0.9, 0.3])
+    said = batches.encode(SENTENCES[:2])[0]
+    with torch.no_grad():
+        want = small.dit(F.avg_pool2d(noisy, 2), t, *small.read(said))
+        got = large.dit(noisy, t, *large.read(said))
+    torch.testing.assert_close(got, F.interpolate(want, scale_factor=2), atol=1e-5, rtol=1e-4)
+
+
+def test_times_hide_as_much_at_128_pixels():
+    chance = torch.Generator()
+    small, large = (before.times(100, chance.manual_seed(0), size) for size in (64, 128))
+    torch.testing.assert_close(large / (1 - large), 2 * small / (1 - small), rtol=1e-3, atol=0)
+    steps = [torch.tensor(moments(9, shift=shift)[1:-1]) for shift in (4.0, 8.0)]
+    torch.testing.assert_close(steps[1] / (1 - steps[1]), 2 * steps[0] / (1 - steps[0]), rtol=1e-3, atol=0)
+
+
+def test_the_shipped_painter_of_128_pixels(tmp_path):
+    diffusers, large = pytest.importorskip("diffusers"), zoo.load("painter128").cpu()
+    prompts = [prompt for category in world.CATEGORIES for prompt in world.prompts(category, 2, 2 ** 31 + 12_000)]
+    pictures = large.draw([prompt.text for prompt in prompts], guidance=1.5, tries=30)
+    assert {picture.size for picture in pictures} == {(128, 128)} and sum(map(world.right, prompts, pictures)) >= 12
+    save_for_diffusers(large, tmp_path)
+    pipe = diffusers.DiffusionPipeline.from_pretrained(tmp_path, trust_remote_code=True)
+    pipe.set_progress_bar_config(disable=True)
+    theirs = pipe(SENTENCES[0], num_inference_steps=4, generator=[torch.Generator().manual_seed(3)])[0]
+    assert apart(theirs, large.draw(SENTENCES[0], 3, steps=4, tries=1)) <= 1
+    assert apart(large.edit(pictures[0], SENTENCES[0], 1, seed=3, steps=4), theirs) <= 1       # strength 1 forgets the picture
+    with pytest.raises(ValueError, match=r"booleans \(128, 128\), not"):
+        large.fill(pictures[0], np.zeros((64, 64), bool), "a star")
+
+
 @pytest.mark.parametrize("name, title", [("README.md", "Ten minutes of painting."), ("README.zh.md", "十分钟学画。")])
 def test_the_readme_tells_of_ten_minutes(name, title):
     found = json.loads((root() / "data" / "ten_minutes.json").read_text("utf-8"))
@@ -243,3 +277,15 @@ def test_the_readme_tells_of_ten_minutes(name, title):
     for share in [*found["up to 100 tries"].values(), *(point["first tries"] for point in found["curve"])]:
         assert f"{share:.0%}" in told, share
     assert all(str(point["seconds"]) in told for point in found["curve"])
+
+
+@pytest.mark.parametrize("name, title", [("README.md", "An hour of painting."), ("README.zh.md", "一小时学画。")])
+def test_the_readme_tells_of_an_hour(name, title):
+    told = (root() / name).read_text("utf-8").split(f"**{title}**")[1].split("\n\n")[0]
+    found, shipped = json.loads((root() / "data" / "text2image.json").read_text("utf-8")), recipes.manifest()
+    assert shipped["reader"]["seconds"] + shipped["painter"]["seconds"] <= 3600
+    least = dict(zip(world.CATEGORIES, (0.995, 0.98, 0.95, 0.99, 0.97, 0.97, 0.97)))
+    for painter, digits in (("painter", 1), ("painter128", 0)):
+        assert found[painter]["weights"] == shipped[painter]["sha256"]
+        assert all(f"{category} {share:.{digits}%}" in told for category, share in found[painter]["shares"].items())
+    assert all(found["painter"]["shares"][category] >= share for category, share in least.items())

@@ -625,6 +625,44 @@ show.pictures(light(row), [name for name, new in zip(said, hidden) if new], colu
 # The color is near, and often the shape. To put both together it would have to know that they are **independent**; nothing in 18 pictures says so. One draw of six pairs says little: change the seed above and run both cells again. Large models have met far more pairs. Whether that is enough? Ask one for *a cube-shaped banana*.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
+# ## Four times the pixels
+# Our painter paints 64 × 64. What does 128 × 128 take? Let a patch grow to 16 × 16 pixels: still 64 patches, and what the blocks know of words and places holds. Only the first and the last layer change. But noise changes, too. Shrink a noisy picture to half its sides: each pixel becomes the mean of four.
+#
+# **By hand.** At t = 0.5 a picture is half itself, half noise. What is left of both when it shrinks? At which t does 128 × 128 hide as much as 64 × 64 did?
+#
+# <details><summary>Answer</summary>
+#
+# Means of the picture stay 0.5 of it. The mean of four independent noises has half the standard deviation: 0.25. To hide as much, t / (1 − t) must be twice as large: 2 instead of 1, so t = 2/3.
+#
+# </details>
+
+# %% slideshow={"slide_type": "fragment"}
+noise = torch.randn(100, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+print(f"noise, shrunk: standard deviation {nn.functional.avg_pool2d(noise, 2).std():.3f}")
+for t in (0.2, 0.5, 0.9, 0.98):
+    odds = 2 * t / (1 - t)
+    print(f"t = {t:.2f} at 64 pixels hides as much as t = {odds / (1 + odds):.3f} at 128")
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# So all times move towards the noise, in training and in painting (Esser and others 2024, equation 23). `recipes/painter128.py` grows the large painter **out of the small one**: its first layer begins with means of 2 × 2 pixels, its last gives each pixel four times. That paints at once, but with coarse edges. Then it trains on. Predict: how long, beside the small one's training?
+
+# %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
+grown, large = recipes.find("painter128").model().to(device()), zoo.load("painter128")
+rows = [model.draw(asked, 44, guidance=1.5, tries=1) for model in (grown, large)]
+show.pictures(light(rows[0] + rows[1]), [*["grown"] * 4, *asked], side=1.5,
+              alt="Eight pictures of 128 by 128 pixels, of four sentences. Before training on the "
+                  "edges have steps; after it they are smooth.",
+              title="128 × 128 pixels, first tries: only grown, and trained on")
+print(f"{facts['painter']['steps']:,} steps at 64 pixels, then "
+      f"{facts['painter128']['steps']:,} at 128. Up to 100 tries:")
+print(f"{'':<18}single   two  count color place binding  all")
+for name in ("painter", "painter128"):
+    print(f"{name:<18}" + "".join(f"{kept[name]['shares'][c]:6.2f}" for c in world.CATEGORIES))
+
+# %% [markdown] slideshow={"slide_type": "fragment"}
+# The blocks had learned the hard part, and it did not depend on pixels. Large systems do the same: they learn at small pictures first, and grow at the end of their training (PixArt, Stable Diffusion 3). Beyond that, even 16 × 16 patches of pixels become too many numbers for one token. Then one paints in another space:
+
+# %% [markdown] slideshow={"slide_type": "slide"}
 # ## Latent space: paint small, decode large
 # Our painter works on pixels. Stable Diffusion (Rombach and others 2022) first trains an **autoencoder**, and paints in its latents: here 64 × 64 × 3 numbers become 16 × 16 × 4. The noise has standard deviation 1; the latents have any. So they are multiplied by the **scale factor**, 1 / their standard deviation (SD 1: 0.18215), and divided by it before decoding.
 

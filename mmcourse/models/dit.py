@@ -120,7 +120,8 @@ def as_pixart(dit):
     theirs = PixArtTransformer2DModel(
         num_attention_heads=block.attend.num_heads, attention_head_dim=width // block.attend.num_heads, in_channels=3,
         out_channels=3, num_layers=len(dit.blocks), cross_attention_dim=width, sample_size=round(len(dit.places) ** 0.5) * size,
-        patch_size=size, activation_fn="gelu", caption_channels=dit.context[0].in_features, use_additional_conditions=False)
+        patch_size=size, activation_fn="gelu", caption_channels=dit.context[0].in_features, use_additional_conditions=False,
+        interpolation_scale=1)
     weights = {}
     for name, value in dit.state_dict().items():
         if name.startswith("output."):                       # the colors of a pixel stand together there

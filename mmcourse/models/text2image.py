@@ -18,7 +18,7 @@ from mmcourse.models.vit import STANDARD, VisionEncoder, patchify
 from mmcourse.world.scene import as_seed
 
 LEAST = 0.05                           # times below count as this much where one divides by them
-SHIFT = 4.0                            # how densely steps lie near the noise, where things find their places
+SHIFT = 4.0                            # how densely steps lie near the noise, where things find their places, at 64 pixels
 CLEAN = 0.33                           # a picture whose `doubts` are less needs no other try
 TOGETHER = 8                           # pictures that a processor paints at once: more do not fit into its cache
 UNSEEN = {*world.SHAPES, *world.COLORS, *world.TEXTURES[1:]} - {*STANDARD.shapes, *STANDARD.colors}
@@ -27,14 +27,16 @@ UNSEEN = {*world.SHAPES, *world.COLORS, *world.TEXTURES[1:]} - {*STANDARD.shapes
 class Text2Image(nn.Module):
     """A text encoder and a DiT that reads it by cross-attention and predicts the picture.
 
-    forward(noisy (B, 3, 64, 64), t (B,), ids (B, T)) -> velocities (B, 3, 64, 64): noise - picture, along the straight
-    line from picture (t = 0) to noise (t = 1) (Liu et al. 2023, Lipman et al. 2023).
+    forward(noisy (B, 3, S, S), t (B,), ids (B, T)) -> velocities (B, 3, S, S): noise - picture, along the straight
+    line from picture (t = 0) to noise (t = 1) (Liu et al. 2023, Lipman et al. 2023). S is `size`, 64 or 128; a patch is an
+    eighth of it.
     """
 
-    def __init__(self):
+    def __init__(self, size=64):
         super().__init__()
+        self.size = size
         self.text = TextEncoder(len(batches.WORDS), 128, 4, 3)
-        self.dit = DiT(d_context=128)
+        self.dit = DiT(size, size // 8, d_context=128)
         self.align = nn.Linear(192, 128)              # for training alone: see recipes/text2image.py
         self.eye = VisionEncoder().requires_grad_(False)
 
@@ -66,13 +68,13 @@ class Text2Image(nn.Module):
 
     @torch.no_grad()
     def sample(self, noise, sentences, steps=20, guidance=1.0, negative="", image=None, start=1.0, anew=None, watch=None):
-        """Noise (B, 3, 64, 64) -> pictures (B, 3, 64, 64), in `steps` straight steps (`moments`) from time `start` to 0.
+        """Noise (B, 3, S, S) -> pictures (B, 3, S, S), in `steps` straight steps (`moments`) from time `start` to 0.
 
-        image (3, 64, 64): start from it under as much noise as there is at `start` (SDEdit, Meng et al. 2022). With anew,
-        (64, 64) booleans, only these pixels are painted, and the others stay those of the image (RePaint, Lugmayr et al.
+        image (3, S, S): start from it under as much noise as there is at `start` (SDEdit, Meng et al. 2022). With anew,
+        (S, S) booleans, only these pixels are painted, and the others stay those of the image (RePaint, Lugmayr et al.
         2022). watch(t, x, picture) is called at each step with the noisy pictures and those foreseen.
         """
-        times, done = moments(steps, start), []
+        times, done = moments(steps, start, SHIFT * self.size / 64), []
         together = TOGETHER if noise.device.type == "cpu" else len(noise)
         for first in range(0, len(noise), together):
             x, said = noise[first:first + together], sentences[first:first + together]
@@ -114,9 +116,9 @@ class Text2Image(nn.Module):
         return pictures[0] if isinstance(sentences, str) else pictures
 
     def doubts(self, pictures, sentences):
-        """How little its eye trusts pictures (B, 3, 64, 64) of sentences, (B,): how `unlike` they are what it sees in them,
+        """How little its eye trusts pictures (B, 3, S, S) of sentences, (B,): how `unlike` they are what it sees in them,
         and more where it sees something else than is said (`amiss`)."""
-        pictures = pictures.clamp(-1, 1)
+        pictures = F.adaptive_avg_pool2d(pictures.clamp(-1, 1), 64)                # the size that its eye has learned
         scenes = self.eye.read(pictures)
         return torch.tensor([amiss(scene, sentence) + unlike(picture, scene)
                              for picture, scene, sentence in zip(pictures.cpu(), scenes, sentences)])
@@ -125,26 +127,29 @@ class Text2Image(nn.Module):
         """The picture changed towards a sentence: strength 1 forgets it, near 0 leaves it as it is."""
         if not 0 < in_range("strength", strength, 0, 1):
             raise ValueError("strength = 0 changes nothing: give a number above 0, up to 1.")
-        noise, image = self.noise(statements([sentence]), seed)[0], batches.pixels(image)[0].to(self.dit.places.device)
+        noise, where = self.noise(statements([sentence]), seed)[0], self.dit.places.device
+        image = batches.pixels(image, self.size)[0].to(where)
         checked(steps, guidance, negative)
         return images(self.sample(noise, [sentence], steps, guidance, negative, image, strength))[0]
 
     def fill(self, image, anew, sentence, seed=0, steps=20, guidance=1.0, negative=""):
-        """The picture with the marked pixels, (64, 64) booleans, painted anew; the sentence tells of the whole picture."""
+        """The picture with the marked pixels, (S, S) booleans, painted anew; the sentence tells of the whole picture."""
         anew, where = torch.as_tensor(anew), self.dit.places.device
-        if anew.shape != (64, 64) or anew.dtype != torch.bool:
-            raise ValueError(f"`anew` marks the pixels to paint: booleans (64, 64), not {anew.dtype} {tuple(anew.shape)}.")
-        noise, image = self.noise(statements([sentence]), seed)[0], batches.pixels(image)[0].to(where)
+        if anew.shape != (self.size, self.size) or anew.dtype != torch.bool:
+            raise ValueError(f"`anew` marks the pixels to paint: booleans {(self.size, self.size)}, not {anew.dtype} "
+                             f"{tuple(anew.shape)}.")
+        noise, image = self.noise(statements([sentence]), seed)[0], batches.pixels(image, self.size)[0].to(where)
         checked(steps, guidance, negative)
         return images(self.sample(noise, [sentence], steps, guidance, negative, image, anew=anew.to(where)))[0]
 
     def noise(self, sentences, seed, tries=1):
-        """Noise (tries, B, 3, 64, 64) for sentences: of seed + k, or of the k-th of a list of seeds."""
+        """Noise (tries, B, 3, S, S) for sentences: of seed + k, or of the k-th of a list of seeds."""
         seeds = seed if isinstance(seed, (list, tuple, range)) else [as_seed(seed) + k for k in range(len(sentences))]
         if len(seeds) != len(sentences):
             raise ValueError(f"{len(seeds)} seeds for {len(sentences)} sentences: give one seed, or one for each.")
         chances = [torch.Generator().manual_seed(as_seed(one) % 2 ** 63) for one in seeds]
-        return torch.stack([torch.randn(tries, 3, 64, 64, generator=chance) for chance in chances], 1).to(self.dit.places.device)
+        shape = tries, 3, self.size, self.size
+        return torch.stack([torch.randn(shape, generator=chance) for chance in chances], 1).to(self.dit.places.device)
 
 
 def amiss(scene, sentence):
@@ -190,10 +195,10 @@ def rearranged(things):
         yield [replace(thing, x=0.5, y=place) for thing, place in zip(order, places)]
 
 
-def moments(steps, start=1.0):
+def moments(steps, start=1.0, shift=SHIFT):
     """The times of the steps, from `start` to 0, a list: even ones, shifted to the noise (Esser et al. 2024, eq. 23)."""
-    even = torch.linspace(start / (SHIFT - (SHIFT - 1) * start), 0, steps + 1)
-    return (SHIFT * even / (1 + (SHIFT - 1) * even)).tolist()
+    even = torch.linspace(start / (shift - (shift - 1) * start), 0, steps + 1)
+    return (shift * even / (1 + (shift - 1) * even)).tolist()
 
 
 # ---- what may be asked for
@@ -314,7 +319,8 @@ def save_for_diffusers(model, folder):
 
     from mmcourse.models import pipeline
 
-    parts = as_pixart(model.dit), as_text(model.text), tokenizer(), FlowMatchEulerDiscreteScheduler(shift=SHIFT)
+    parts = as_pixart(model.dit), as_text(model.text), tokenizer(), FlowMatchEulerDiscreteScheduler(
+        shift=SHIFT * model.size / 64)
     pipeline.Text2ImagePipeline(*parts).save_pretrained(folder)
     shutil.copy(pipeline.__file__, Path(folder) / "pipeline.py")
     index = Path(folder) / "model_index.json"

@@ -58,7 +58,7 @@ def judged(model, asked, chance):
     better = (right - right.mean(1, keepdim=True)).flatten().repeat(2).to(where)
     use = better != 0                                     # where all are right, or none, there is nothing to choose
     picture, ids = pictures.repeat(2, 1, 1, 1)[use], batches.encode(said)[0].repeat(2, 1).to(where)[use]
-    t, noise = painter.times(len(picture), chance, 2.0).to(where), torch.randn(picture.shape, generator=chance).to(where)
+    t, noise = painter.times(len(picture), chance, middle=2.0).to(where), torch.randn(picture.shape, generator=chance).to(where)
     errors = painter.errors(model, picture, ids, t, noise).clamp(max=MOST)
     return (better[use] * errors).sum() / len(better)
 
