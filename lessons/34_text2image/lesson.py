@@ -648,11 +648,11 @@ for t in (0.2, 0.5, 0.9, 0.98):
 
 # %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
 grown, large = recipes.find("painter128").model().to(device()), zoo.load("painter128")
-rows = [model.draw(asked, 44, guidance=1.5, tries=1) for model in (grown, large)]
+rows = [model.draw(asked, 44, guidance=1.5, tries=10) for model in (grown, large)]
 show.pictures(light(rows[0] + rows[1]), [*["grown"] * 4, *asked], side=1.5,
               alt="Eight pictures of 128 by 128 pixels, of four sentences. Before training on the "
                   "edges have steps; after it they are smooth.",
-              title="128 × 128 pixels, first tries: only grown, and trained on")
+              title="128 × 128 pixels: only grown, and trained on")
 print(f"{facts['painter']['steps']:,} steps at 64 pixels, then "
       f"{facts['painter128']['steps']:,} at 128. Up to 100 tries:")
 print(f"{'':<18}single   two  count color place binding  all")
