@@ -660,7 +660,7 @@ for name in ("painter", "painter128"):
     print(f"{name:<18}" + "".join(f"{kept[name]['shares'][c]:6.2f}" for c in world.CATEGORIES))
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# The blocks had learned the hard part, and it did not depend on pixels. Large systems do the same: they learn at small pictures first, and grow at the end of their training (PixArt, Stable Diffusion 3). Beyond that, even 16 × 16 patches of pixels become too many numbers for one token. Then one paints in another space:
+# The blocks had learned the hard part, and it did not depend on pixels. Large systems do the same: they learn at small pictures first, and grow at the end of their training (PixArt, Stable Diffusion 3). But a token of 192 numbers now stands for 16 × 16 × 3 = 768; at 1,024 pixels it would be 49,152. Then one paints in another space:
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Latent space: paint small, decode large
@@ -753,7 +753,7 @@ def explore(sentence="a large red star left of a small blue square", seed=1, gui
     seen = []
     try:
         artist.draw(sentence, seed, steps=1, guidance=guidance, tries=1)
-        noise = artist.noise([sentence], seed)[0]
+        noise = artist.noise([torch.Generator().manual_seed(seed)])
         x = artist.sample(noise, [sentence], 12, guidance,
                           watch=lambda t, x, foreseen: seen.append((t, foreseen)))
         lines = verdict(sentence, images(x)[0])

@@ -99,13 +99,13 @@ class Text2Image(nn.Module):
         what cannot be drawn: a question, a word that no picture has taught, a number out of range.
         """
         said = [sentences] if isinstance(sentences, str) else sentences
-        noise = self.noise(statements(said), seed, in_range("tries", tries, 1, 100, whole=True))
+        chances, tries = generators(statements(said), seed), in_range("tries", tries, 1, 100, whole=True)
         checked(steps, guidance, negative)
-        x, left = torch.empty_like(noise[0]), torch.arange(len(said))
-        doubts = torch.full((len(said),), torch.inf)
-        for attempt in noise:
+        doubts, left = torch.full((len(said),), torch.inf), torch.arange(len(said))
+        x = torch.empty(len(said), 3, self.size, self.size, device=self.dit.places.device)
+        for _ in range(tries):
             some = [said[i] for i in left]
-            new = self.sample(attempt[left], some, steps, guidance, negative)
+            new = self.sample(self.noise([chances[i] for i in left]), some, steps, guidance, negative)
             fresh = self.doubts(new, some) if tries > 1 else torch.zeros(len(some))
             better = fresh < doubts[left]
             x[left[better]], doubts[left[better]] = new[better], fresh[better]
@@ -127,29 +127,26 @@ class Text2Image(nn.Module):
         """The picture changed towards a sentence: strength 1 forgets it, near 0 leaves it as it is."""
         if not 0 < in_range("strength", strength, 0, 1):
             raise ValueError("strength = 0 changes nothing: give a number above 0, up to 1.")
-        noise, where = self.noise(statements([sentence]), seed)[0], self.dit.places.device
-        image = batches.pixels(image, self.size)[0].to(where)
+        noise = self.noise(generators(statements([sentence]), seed))
+        image = batches.pixels(image, self.size)[0].to(noise.device)
         checked(steps, guidance, negative)
         return images(self.sample(noise, [sentence], steps, guidance, negative, image, strength))[0]
 
     def fill(self, image, anew, sentence, seed=0, steps=20, guidance=1.0, negative=""):
         """The picture with the marked pixels, (S, S) booleans, painted anew; the sentence tells of the whole picture."""
-        anew, where = torch.as_tensor(anew), self.dit.places.device
+        anew = torch.as_tensor(anew)
         if anew.shape != (self.size, self.size) or anew.dtype != torch.bool:
             raise ValueError(f"`anew` marks the pixels to paint: booleans {(self.size, self.size)}, not {anew.dtype} "
                              f"{tuple(anew.shape)}.")
-        noise, image = self.noise(statements([sentence]), seed)[0], batches.pixels(image, self.size)[0].to(where)
+        noise = self.noise(generators(statements([sentence]), seed))
+        image, anew = batches.pixels(image, self.size)[0].to(noise.device), anew.to(noise.device)
         checked(steps, guidance, negative)
-        return images(self.sample(noise, [sentence], steps, guidance, negative, image, anew=anew.to(where)))[0]
+        return images(self.sample(noise, [sentence], steps, guidance, negative, image, anew=anew))[0]
 
-    def noise(self, sentences, seed, tries=1):
-        """Noise (tries, B, 3, S, S) for sentences: of seed + k, or of the k-th of a list of seeds."""
-        seeds = seed if isinstance(seed, (list, tuple, range)) else [as_seed(seed) + k for k in range(len(sentences))]
-        if len(seeds) != len(sentences):
-            raise ValueError(f"{len(seeds)} seeds for {len(sentences)} sentences: give one seed, or one for each.")
-        chances = [torch.Generator().manual_seed(as_seed(one) % 2 ** 63) for one in seeds]
-        shape = tries, 3, self.size, self.size
-        return torch.stack([torch.randn(shape, generator=chance) for chance in chances], 1).to(self.dit.places.device)
+    def noise(self, chances):
+        """What comes next of each of B random generators: (B, 3, S, S)."""
+        shape = 3, self.size, self.size
+        return torch.stack([torch.randn(shape, generator=chance) for chance in chances]).to(self.dit.places.device)
 
 
 def amiss(scene, sentence):
@@ -218,6 +215,14 @@ def statements(said):
             raise ValueError(f"No picture has taught this model the word {new[0]!r}: it draws "
                              f"{', '.join(STANDARD.shapes)} in {', '.join(STANDARD.colors)}.")
     return said
+
+
+def generators(sentences, seed):
+    """A random generator for each of the sentences: of seed + k, or of the k-th of a list of seeds."""
+    seeds = seed if isinstance(seed, (list, tuple, range)) else [as_seed(seed) + k for k in range(len(sentences))]
+    if len(seeds) != len(sentences):
+        raise ValueError(f"{len(seeds)} seeds for {len(sentences)} sentences: give one seed, or one for each.")
+    return [torch.Generator().manual_seed(as_seed(one) % 2 ** 63) for one in seeds]
 
 
 def in_range(name, value, low, high, whole=False):
@@ -298,7 +303,7 @@ def word_maps(model, sentence, seed=0, steps=20, guidance=1.0):
     """
     ids, found = batches.encode(statements([sentence]))[0].to(model.dit.places.device), []
     hooks = [block.cross.register_forward_hook(lambda layer, given, out: found.append(out[1])) for block in model.dit.blocks]
-    x = model.sample(model.noise([sentence], seed)[0], [sentence], steps, guidance,
+    x = model.sample(model.noise(generators([sentence], seed)), [sentence], steps, guidance,
                      watch=lambda now, x, picture: model(x, torch.full((1,), now, device=x.device), ids))
     for hook in hooks:
         hook.remove()
