@@ -127,7 +127,7 @@ class Telling:
     def about(self, numbers):
         """The same beside the pictures of these numbers (B,), which may repeat."""
         chosen = copy(self)
-        chosen.seen = [[part[numbers] for part in seen] for seen in self.seen]
+        chosen.seen = [[part.index_select(0, numbers) for part in seen] for seen in self.seen]
         return chosen
 
     def __call__(self, tokens, real=None, cache=None):
