@@ -8,6 +8,7 @@ again, so a stopped run goes on.
 """
 
 import argparse
+import itertools
 import json
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ from mmcourse.training import fit
 TO = Path(__file__).with_name("text2image.json")
 FIRST = 2 ** 31 + 50_000                                     # these sentences chose only how many tries `draw` has
 BEFORE = 1.5                                                 # the guidance that the painter needs before any marks
+BOTH = {"painter": BEFORE, "text2image": 1.0}
 WEIGHTS, STEPS = (0, 1, 1.5, 2, 3, 5, 8, 12), (2, 4, 8, 12, 20, 50)
 
 
@@ -34,8 +36,14 @@ def all_asked(count):
     return [prompt for category in world.CATEGORIES for prompt in asked(category, count)]
 
 
-def draw(prompts, model="text2image", **options):
-    return zoo.load(model).draw([prompt.text for prompt in prompts], seed=FIRST, **options)
+def told(count):
+    """Captions of scenes with one to four things, as in training, that name all of them."""
+    return [world.sample(seed, world.Spec(objects=(1, 4))).caption(seed, "full") for seed in range(FIRST, FIRST + count)]
+
+
+def draw(said, model="text2image", **options):
+    """Pictures of sentences, or of world.Prompt."""
+    return zoo.load(model).draw([getattr(one, "text", one) for one in said], seed=FIRST, **options)
 
 
 def category(name):
@@ -70,13 +78,14 @@ def diversity(prompts, **options):
 
 
 def guidance(count):
-    """Quality, distance to real pictures, and diversity, by guidance weight."""
-    prompts, rows = all_asked(max(2, count // 20)), []
-    some, eye = all_asked(1)[:3], features(real(2 * count, FIRST))
-    for weight in WEIGHTS:
-        pictures = draw(prompts, guidance=weight, tries=1)
-        rows.append({"guidance": weight, "overall": world.score(prompts, pictures)["overall"],
-                     "kid": metrics.kid(eye, features(pictures)), "diversity": diversity(some, guidance=weight)})
+    """First tries by guidance weight, before any marks and after: the share of right ones, KID, and diversity."""
+    prompts, said, one = all_asked(count // 10), told(2 * count // 5), features(real(2 * count, FIRST + 10 ** 6))
+    rows = {name: [] for name in BOTH}
+    for name, weight in itertools.product(BOTH, WEIGHTS):
+        seen = features(draw(said, name, tries=1, guidance=weight))
+        rows[name].append({"guidance": weight, "kid": metrics.kid(one, seen),
+                           "right": world.score(prompts, draw(prompts, name, tries=1, guidance=weight))["overall"],
+                           "diversity": diversity(all_asked(3), model=name, guidance=weight)})
     return {"rows": rows, "count": len(prompts)}
 
 
@@ -90,14 +99,11 @@ def steps(count):
 def distances(count):
     """FID and KID between fresh renders and pictures of fresh sentences, those before any marks, and other renders; and the
     diversity of the pictures."""
-    said = [scene.caption(seed, "full") for seed in range(FIRST, FIRST + 2 * count)
-            for scene in [world.sample(seed, world.Spec(objects=(1, 4)))]]
-    weights = {"painter": BEFORE, "text2image": 1.0}
     made = {"renders": features(real(2 * count, FIRST + 2 * 10 ** 6))} | {
-        name: features(zoo.load(name).draw(said, seed=FIRST, tries=1, guidance=weight)) for name, weight in weights.items()}
+        name: features(draw(told(2 * count), name, tries=1, guidance=weight)) for name, weight in BOTH.items()}
     one = features(real(2 * count, FIRST + 10 ** 6))
     rows = {name: {"fid": metrics.fid(one, seen), "kid": metrics.kid(one, seen)} for name, seen in made.items()}
-    for name, weight in weights.items():
+    for name, weight in BOTH.items():
         rows[name]["diversity"] = diversity(all_asked(3), model=name, guidance=weight)
     return rows | {"count": 2 * count}
 

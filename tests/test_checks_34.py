@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import prove
 import torch
 import torch.nn.functional as F
@@ -63,6 +64,12 @@ def guided(mix=lambda wanted, without, w: without + w * (wanted - without), exch
     return guided_step
 
 
+def split_by_two(x, pictures, now, then, weight):
+    """`split(2)` in place of `chunk(2)`: pieces of two pictures each."""
+    wanted, without = pictures.split(2)[:2]
+    return without + weight * (wanted - without)
+
+
 def batch(step=lambda u, count: (u * count).long(), see=lambda p: p / 127.5 - 1, tell=None, root=True, exchanged=False):
     def training_batch(pictures, ids, empty, noise, u, v, alphas):
         steps = step(u, len(alphas))
@@ -86,7 +93,8 @@ def looped(pictures, ids, empty, noise, u, v, alphas):
 
 
 CORRECT = {                                                   # written otherwise than the course's solutions
-    "34.1": [lambda: dict(RIGHT), lambda: {**RIGHT, "looks": 200.0, "reads": 0}],
+    "34.1": [lambda: dict(RIGHT), lambda: {**RIGHT, "looks": 200.0, "reads": 0},
+             lambda: {**RIGHT, "guided": torch.tensor(0.9), "reads": np.bool_(False)}],
     "34.2": [attending(), with_torch],
     "34.3": [inpainting(), pixel_by_pixel],
     "34.4": [guided(), guided(lambda wanted, without, w: w * wanted + (1 - w) * without)],
@@ -98,7 +106,9 @@ WRONG = [
     ("34.1", "start from the pixel without words", lambda: {**RIGHT, "guided": 1.1}),
     ("34.1", "goes away from the words", lambda: {**RIGHT, "guided": -0.5}),
     ("34.1", "asks twice", lambda: {**RIGHT, "looks": 100}),
-    ("34.1", "counts self-attention", lambda: {**RIGHT, "scores": 76 ** 2}),
+    ("34.1", "joint attention", lambda: {**RIGHT, "scores": 76 ** 2}),
+    ("34.1", "counts self-attention", lambda: {**RIGHT, "scores": 64 ** 2 + 768}),
+    ("34.1", "should be a number", lambda: {**RIGHT, "scores": torch.ones(2)}),
     ("34.1", "t = 1 the noise", lambda: {**RIGHT, "noisy": -0.1}),
     ("34.1", "times the factor", lambda: {**RIGHT, "scale": 4}),
     ("34.1", "half of what is left", lambda: {**RIGHT, "moved": 0.5}),
@@ -109,6 +119,13 @@ WRONG = [
     ("34.2", "set to zero after the softmax", attending(hide=None, after=True)),
     ("34.2", "needs -inf", attending(hide=0)),
     ("34.2", "turned around", attending(turn=True)),
+    ("34.2", "turned around", attending(hide=-math.inf, turn=True)),
+    ("34.2", "runs over the patches", attending(hide=-math.inf, over=1)),
+    ("34.2", "and padding is looked at", attending(hide=None, over=1)),
+    ("34.2", "should get exactly 0", attending(hide=-12.0)),
+    ("34.2", "here they are exchanged", lambda x, c, mask, query, key, value: attending()(x, c, mask, key, query, value)),
+    ("34.2", "without transposing", lambda x, c, mask, query, key, value: attending()(x, c, mask, query.T, key.T, value)),
+    ("34.2", "without the patches", lambda x, *given: (x + with_torch(x, *given)[0], with_torch(x, *given)[1])),
     ("34.2", "not divided by the square root", attending(scaled=0)),
     ("34.2", "not by its square root", attending(scaled=1)),
     ("34.2", "runs over the patches", attending(over=1)),
@@ -132,6 +149,8 @@ WRONG = [
     ("34.4", "start from the one without", guided(lambda wanted, without, w: (1 + w) * wanted - w * without)),
     ("34.4", "the step is too short", guided(short=True)),
     ("34.4", "walk only as far", guided(there=True)),
+    ("34.4", "Weight 0 should give", guided(lambda wanted, without, w: without + max(w, 1) * (wanted - without))),
+    ("34.4", "should have the shape", split_by_two),
     ("34.4", "should have the shape", lambda x, pictures, now, then, weight: pictures),
     ("34.5", "never drawn: T steps", batch(step=lambda u, count: (u * (count - 1)).long())),
     ("34.5", "outside of alphas", batch(step=lambda u, count: (u * count).long() + 1)),
@@ -139,6 +158,9 @@ WRONG = [
     ("34.5", "No sentence is dropped", batch(tell=lambda ids, empty, v: ids)),
     ("34.5", "All sentences are dropped", batch(tell=lambda ids, empty, v: empty.expand_as(ids))),
     ("34.5", "that should stay are dropped", batch(tell=lambda ids, empty, v: torch.where(v[:, None] < 0.1, ids, empty))),
+    ("34.5", "exactly 0.1", batch(tell=lambda ids, empty, v: torch.where(v[:, None] <= 0.1, empty, ids))),
+    ("34.5", "itself was changed", batch(tell=lambda ids, empty, v: ids.masked_scatter_(v[:, None] < 0.1, empty.repeat(len(v))))),
+    ("34.5", "no cumprod", lambda *given: batch()(*given[:-1], given[-1].cumprod(0))),
     ("34.5", "padding alone", batch(tell=lambda ids, empty, v: ids * (v >= 0.1)[:, None])),
     ("34.5", "from 0 to 1", batch(see=lambda p: p / 255)),
     ("34.5", "are bytes", batch(see=lambda p: p)),
@@ -148,6 +170,8 @@ WRONG = [
     ("34.6", "times alone gain little", lambda: (EVEN, [0] * 8)),
     ("34.6", "times alone gain little", lambda: ([1.5 * t / (1 + 0.5 * t) for t in EVEN], [0] * 8)),
     ("34.6", "0.75 is the target", lambda: (EVEN, [0] + [0.08] * 7)),
+    ("34.6", "equal times first", lambda: ([3 * t / (1 + 2 * t) for t in EVEN], [0.08] * 8)),
+    ("34.6", "Return two lists", lambda: (EVEN, 0.5)),
     ("34.6", "nine times", lambda: (EVEN[:-1], [0] * 8)),
     ("34.6", "eight mixes", lambda: (EVEN, [0] * 9)),
     ("34.6", "begin at 1", lambda: (EVEN[::-1], [0] * 8)),

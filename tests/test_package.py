@@ -142,6 +142,13 @@ def test_points_of_checks_and_notebooks_agree():
     assert shown == checks.points()
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "lessons").glob("[0-9]*/exercises.py")), ids=lambda path: path.parent.name)
+def test_a_set_takes_as_long_as_its_exercises(path):
+    minutes = sum(map(int, re.findall(r"points · (\d+) minutes", path.read_text("utf-8"))))
+    assert f"# minutes: {minutes}\n" in path.read_text("utf-8")
+    assert f"about {minutes} minutes" in path.with_name("lesson.py").read_text("utf-8")
+
+
 def test_an_exercise_that_does_not_exist_is_named():
     for number in ("11.9", "99.1", "eleven", "11"):
         with pytest.raises(UsageError, match="There is no exercise .*: choose one of "):

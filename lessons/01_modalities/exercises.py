@@ -1,6 +1,6 @@
 # ---
 # title: Modalities
-# minutes: 75
+# minutes: 85
 # prerequisites: [1]
 # ---
 

@@ -447,7 +447,7 @@ widgets.explorer(explore, scene=(0, 60, 1), modalities=["sound only", "sound and
 
 # %% [markdown]
 # ## Exercises
-# Six of them, about 75 minutes: `exercises/01_modalities.ipynb`, which `mmcourse lab` copies to `my_work/`. You will write the tensor of a picture, of a batch of sentences and of a sound, hunt a bug that scrambles films, and count things from pixels alone.
+# Six of them, about 85 minutes: `exercises/01_modalities.ipynb`, which `mmcourse lab` copies to `my_work/`. You will write the tensor of a picture, of a batch of sentences and of a sound, hunt a bug that scrambles films, and count things from pixels alone.
 
 # %% [markdown]
 # ## Sources

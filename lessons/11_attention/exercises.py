@@ -1,6 +1,6 @@
 # ---
 # title: Attention
-# minutes: 80
+# minutes: 90
 # prerequisites: [11]
 # ---
 

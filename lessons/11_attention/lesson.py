@@ -682,7 +682,7 @@ widgets.explorer(explore, scene=(0, 40, 1), color=colors, sharpness=(0.0, 4.0, 0
 
 # %% [markdown]
 # ## Exercises
-# Six of them, about 80 minutes: `exercises/11_attention.ipynb`, which `mmcourse lab` copies to `my_work/`. You will write attention, masks and heads yourself, hunt a bug that fooled many people, and build an attention by hand that needs no training.
+# Six of them, about 90 minutes: `exercises/11_attention.ipynb`, which `mmcourse lab` copies to `my_work/`. You will write attention, masks and heads yourself, hunt a bug that fooled many people, and build an attention by hand that needs no training.
 
 # %% [markdown]
 # ## Sources

@@ -1,6 +1,6 @@
 # ---
 # title: A language model
-# minutes: 90
+# minutes: 100
 # prerequisites: [13]
 # ---
 

@@ -640,7 +640,7 @@ widgets.explorer(explore, beginning=beginnings, temperature=(0.2, 3.0, 0.1))
 
 # %% [markdown]
 # ## Exercises
-# Six of them, about 90 minutes: `exercises/13_language_model.ipynb`. You will merge pairs, compute perplexity, sample from the nucleus, hunt a double shift and a cache that forgets where it is, and decode better than greedy.
+# Six of them, about 100 minutes: `exercises/13_language_model.ipynb`. You will merge pairs, compute perplexity, sample from the nucleus, hunt a double shift and a cache that forgets where it is, and decode better than greedy.
 
 # %% [markdown]
 # ## Sources

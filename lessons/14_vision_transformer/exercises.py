@@ -1,6 +1,6 @@
 # ---
 # title: Vision transformer
-# minutes: 85
+# minutes: 100
 # prerequisites: [14]
 # ---
 

@@ -729,7 +729,7 @@ widgets.explorer(explore, scene=(0, 40, 1), asks=["a patch", "the class token"],
 
 # %% [markdown]
 # ## Exercises
-# Six of them, about 85 minutes: `exercises/14_vision_transformer.ipynb`, which `mmcourse lab` copies to `my_work/`. You will cut patches, put a ViT's input together, make a model see larger pictures than it was trained on, hunt a bug in a feature grid, and teach the encoder something new from a few pictures.
+# Six of them, about 100 minutes: `exercises/14_vision_transformer.ipynb`, which `mmcourse lab` copies to `my_work/`. You will cut patches, put a ViT's input together, make a model see larger pictures than it was trained on, hunt a bug in a feature grid, and teach the encoder something new from a few pictures.
 
 # %% [markdown]
 # ## Sources

@@ -1,6 +1,6 @@
 # ---
 # title: Contrastive alignment
-# minutes: 85
+# minutes: 95
 # prerequisites: [21]
 # ---
 

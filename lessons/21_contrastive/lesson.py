@@ -628,7 +628,7 @@ widgets.explorer(search, first=things, second=things, scale=(1, 100, 1),
 
 # %% [markdown]
 # ## Exercises
-# Six of them, about 85 minutes: `exercises/21_contrastive.ipynb`, which `mmcourse lab` copies to `my_work/`. You will predict losses, compute a floor from a truth matrix, build a prompt ensemble and a recall, hunt two bugs in a CLIP loss, and make the shipped model name all things in a picture.
+# Six of them, about 95 minutes: `exercises/21_contrastive.ipynb`, which `mmcourse lab` copies to `my_work/`. You will predict losses, compute a floor from a truth matrix, build a prompt ensemble and a recall, hunt two bugs in a CLIP loss, and make the shipped model name all things in a picture.
 
 # %% [markdown]
 # ## Sources

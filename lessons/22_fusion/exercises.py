@@ -1,6 +1,6 @@
 # ---
 # title: Fusion
-# minutes: 75
+# minutes: 105
 # prerequisites: [22]
 # ---
 

@@ -482,7 +482,7 @@ for sentence, same in shapes.items():
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Exercises and sources
-# Six exercises wait in `exercises/22_fusion.ipynb`.
+# Six exercises, about 105 minutes, wait in `exercises/22_fusion.ipynb`.
 #
 # - Williams and Beer (2010), *Nonnegative decomposition of multivariate information*
 # - Arevalo and others (2017), *Gated multimodal units*; Kim and others (2017), *Hadamard product for low-rank bilinear pooling*

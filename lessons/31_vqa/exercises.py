@@ -1,6 +1,6 @@
 # ---
 # title: Visual question answering
-# minutes: 90
+# minutes: 105
 # prerequisites: [31]
 # ---
 

@@ -996,7 +996,7 @@ widgets.explorer(explore, scene=(0, 40, 1), question="what color is the thing?")
 
 # %% [markdown]
 # ## Exercises
-# Six of them, about 90 minutes: `exercises/31_vqa.ipynb`, which `mmcourse lab` copies to `my_work/`. You will make soft targets and Grad-CAM, hunt a loss that never reaches zero and a model that gives the same answer for every picture, and answer questions about noisy pictures by reading them first.
+# Six of them, about 105 minutes: `exercises/31_vqa.ipynb`, which `mmcourse lab` copies to `my_work/`. You will make soft targets and Grad-CAM, hunt a loss that never reaches zero and a model that gives the same answer for every picture, and answer questions about noisy pictures by reading them first.
 
 # %% [markdown]
 # ## Sources

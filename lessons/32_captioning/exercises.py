@@ -1,6 +1,6 @@
 # ---
 # title: Captioning
-# minutes: 90
+# minutes: 100
 # prerequisites: [32]
 # ---
 

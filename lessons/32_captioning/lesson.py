@@ -839,7 +839,7 @@ widgets.explorer(explore, scene=(0, 40, 1), style=list(world.STYLES),
 
 # %% [markdown]
 # ## Exercises
-# Six of them, about 90 minutes: `exercises/32_captioning.ipynb`, which `mmcourse lab` copies to `my_work/`. You will build BLEU's clipped precision and a step of beam search, hunt the bugs behind a loss that is too good and behind the same caption for every picture, and write a metric that prefers the truth.
+# Six of them, about 100 minutes: `exercises/32_captioning.ipynb`, which `mmcourse lab` copies to `my_work/`. You will build BLEU's clipped precision and a step of beam search, hunt the bugs behind a loss that is too good and behind the same caption for every picture, and write a metric that prefers the truth.
 
 # %% [markdown]
 # ## Sources

@@ -1,6 +1,6 @@
 # ---
 # title: Diffusion
-# minutes: 90
+# minutes: 105
 # prerequisites: [33]
 # ---
 

@@ -699,7 +699,7 @@ assert all(line[2] > 0.8 and line[-1] < 0.4 for line in kept.values())
 
 # %% [markdown]
 # ## Exercises
-# Six of them, about 90 minutes: `exercises/33_diffusion.ipynb`, which `mmcourse lab` copies to `my_work/`. You will write the closed form and a sampler, hunt an off-by-one in T and a set of pictures in the wrong range, and make the most of five steps.
+# Six of them, about 105 minutes: `exercises/33_diffusion.ipynb`, which `mmcourse lab` copies to `my_work/`. You will write the closed form and a sampler, hunt an off-by-one in T and a set of pictures in the wrong range, and make the most of five steps.
 
 # %% [markdown]
 # ## Sources

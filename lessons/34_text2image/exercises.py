@@ -1,13 +1,13 @@
 # ---
 # title: Text to image
-# minutes: 80
+# minutes: 90
 # prerequisites: [34]
 # ---
 
 # %% [markdown]
 # Each exercise has an answer cell and a check. Run the check as often as you like: it says that you passed, or gives **one hint** about the first thing that is wrong. It tries fresh random inputs every time.
 #
-# Write your answer in place of the line `raise NotImplementedError`. Everything you need is in lesson 34.
+# Write your answer in place of the line `raise NotImplementedError`. Everything you need is in lessons 33 and 34.
 
 # %%
 import torch
@@ -133,7 +133,7 @@ check("34.3", inpainting_step)
 # ## 34.4 Find the bugs: away from the words
 # *3 points · 15 minutes · medium*
 #
-# A sampler paints one thing or another, but never what the sentence says. The larger the weight, the worse. With weight 1 it draws as if there were no sentence. And the last step leaves noise in the picture. Run it.
+# A sampler should follow its sentence, and turns away from it: the larger the weight, the farther. Only with weight 0, where no sentence counts, its things are as they should be. And the last step leaves noise in the picture. Run it.
 
 # %%
 def guided_step_broken(x, pictures, now, then, weight):
@@ -167,7 +167,7 @@ check("34.4", guided_step)
 # %% [markdown] task="34.4"
 # <details><summary>Hint 1</summary>
 #
-# Which half of `pictures` comes first? And put weight = 1 into the second line: what is left?
+# Which half of `pictures` comes first? And with weight 1 only the picture with words should be left: is it?
 #
 # </details>
 #
@@ -202,8 +202,8 @@ print("steps:", steps.tolist(), "and should be [0, 9]; sentences:", told.tolist(
 # %% [markdown] task="34.5"
 # Write it as it should be. There are three mistakes.
 #
-# - `pictures` (B, 3, H, W): bytes, 0 to 255. Models of this course see −1 to 1. `noise` as large.
-# - `u` (B,), uniform from 0 up to but not 1: each of the T steps 0 to T − 1 gets an equal share of it. `alphas` (T,): the share of the picture's variance that is left after each step.
+# - `pictures` (B, 3, H, W): bytes, 0 to 255. Models of this course see −1 to 1. `noise`: of the same shape, standard normal.
+# - `u` (B,), uniform from 0 up to but not 1: each of the T steps 0 to T − 1 gets an equal share of it. `alphas` (T,): the share of the picture's variance that is left after each step (lesson 33's ᾱ).
 # - `v` (B,): where it is **below 0.1** the sentence is dropped: its `ids` (L,) become `empty`.
 # - Return the noisy pictures (float), the sentences told (B, L), and the steps (B,), int64.
 
@@ -242,7 +242,7 @@ check("34.5", training_batch)
 # Return a plan as data: `(times, mixes)`. `times`: nine numbers, falling from 1 to 0. `mixes`: eight numbers. The sampler below walks with $(1 + m_k)\,v_k - m_k\,v_{k-1}$, where $v_k$ is the velocity at the k-th time. The plain walk of the lesson has equal steps and all mixes 0.
 
 # %% [markdown] task="34.6"
-# Score: how far the eight-step results are from those of 400 plain steps, divided by the plain walk's distance, in 32 new random worlds of six "pictures" each (they have 8 numbers, so that it takes no time). 1.0 is the plain walk. **Target: 0.75 or less.** Below 0.5 is possible. The function below measures your plan on worlds of its own.
+# Score: how far the eight-step results are from those of 400 plain steps, divided by the plain walk's distance, in 32 new random worlds of six "pictures" each (they have 8 numbers, so that it takes no time). 1.0 is the plain walk. **Target: 0.75 or less.** Below 0.5 is possible. The function below measures your plan on worlds of its own; from one to the next it differs by a few hundredths, so take the mean of many.
 
 # %%
 def walk(centers, x, times, mixes):
@@ -289,6 +289,6 @@ check("34.6", plan)
 #
 # <details><summary>Hint 2</summary>
 #
-# The mean velocity of the coming step is about the velocity now, plus half of the change since the last step.
+# If steps are equal, the mean velocity of the coming step is about the velocity now, plus half of the change since the last one.
 #
 # </details>

@@ -107,6 +107,7 @@ def numbers(answer, *names):
     takes(answer)
     got = answer()
     expect(isinstance(got, dict) and set(got) == set(names), f"Return a dict with exactly the keys {', '.join(names)}.")
+    got = {name: value.item() if getattr(value, "ndim", None) == 0 else value for name, value in got.items()}
     for name in names:
         expect(isinstance(got[name], (int, float)), f'"{name}" should be a number (or True / False), and is {got[name]!r}.')
     return got

@@ -6,18 +6,12 @@ from random import Random
 import torch
 import torch.nn.functional as F
 
-from mmcourse.checks import close, exercise, expect, same, takes, tensor
+from mmcourse.checks import close, exercise, expect, numbers, same, takes, tensor
 
 
 @exercise("13.1", points=2)
 def predictions(answer):
-    takes(answer)
-    got = answer()
-    names = ("blind", "loss", "ratio", "nucleus", "cache", "below")
-    expect(isinstance(got, dict) and set(got) == set(names), f"Return a dict with exactly the keys {', '.join(names)}.")
-    for name in names:
-        expect(isinstance(got[name], (int, float)), f'"{name}" should be a number (or True / False), '
-                                                    f"and is {got[name]!r}.")
+    got = numbers(answer, "blind", "loss", "ratio", "nucleus", "cache", "below")
 
     def near(name, value):
         return abs(got[name] - value) < 0.01 * max(1, value)

@@ -5,19 +5,13 @@ from functools import lru_cache
 import torch
 
 from mmcourse import world, zoo
-from mmcourse.checks import close, exercise, expect, same, takes, tensor
+from mmcourse.checks import close, exercise, expect, numbers, same, takes, tensor
 from mmcourse.recipes.vision import pictures
 
 
 @exercise("14.1", points=2)
 def predictions(answer):
-    takes(answer)
-    got = answer()
-    names = ("numbers", "patches", "tokens", "pairs", "llava", "bag")
-    expect(isinstance(got, dict) and set(got) == set(names), f"Return a dict with exactly the keys {', '.join(names)}.")
-    for name in names:
-        expect(isinstance(got[name], (int, float)), f'"{name}" should be a number (or True / False), '
-                                                    f"and is {got[name]!r}.")
+    got = numbers(answer, "numbers", "patches", "tokens", "pairs", "llava", "bag")
     expect(got["numbers"] != 256, '"numbers": 256 pixels, and each has three numbers: red, green and blue.')
     expect(got["numbers"] == 768, '"numbers": width times height times colors.')
     expect(got["patches"] != 14, '"patches": 14 is the number along one side.')

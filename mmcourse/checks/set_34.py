@@ -5,7 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from mmcourse.checks import close, exercise, expect, numbers, same, takes, tensor
+from mmcourse.checks import Hint, close, exercise, expect, numbers, same, takes, tensor
 
 
 @exercise("34.1", points=2)
@@ -19,7 +19,8 @@ def predictions(answer):
     expect(near("guided", 0.9), '"guided": without + w * (with - without).')
     expect(got["looks"] != 100, '"looks": guidance asks twice at each step, with words and without.')
     expect(got["looks"] == 200, '"looks": pictures times steps times two answers.')
-    expect(got["scores"] not in (76 ** 2, 64 ** 2 + 768), '"scores": this counts self-attention, too. Patches ask words.')
+    expect(got["scores"] != 76 ** 2, '"scores": this is joint attention. Here only patches ask, and only words answer.')
+    expect(got["scores"] != 64 ** 2 + 768, '"scores": this counts self-attention, too. Patches ask words.')
     expect(got["scores"] == 768, '"scores": one for each pair of a patch and a word.')
     expect(not near("noisy", -0.1), '"noisy": t = 0 is the picture, t = 1 the noise.')
     expect(near("noisy", 0.5), '"noisy": (1 - t) * picture + t * noise.')
@@ -44,10 +45,16 @@ def cross_attention(answer):
         query, key, value = patches @ maps_to[0], words @ maps_to[1], words @ maps_to[2]
         scores = torch.einsum("bnd,btd->bnt", query, key)
         right = scores.div(width ** 0.5).masked_fill(~mask[:, None], -math.inf).softmax(-1)
-        tensor(added, patches.shape, torch.float32, "The first result, what is added,")
         expect(not (isinstance(maps, torch.Tensor) and maps.shape == right.shape and same(maps, right)),
                "The maps are (B, N, T), a row for each patch: a map of a word over the patches is asked for, (B, T, N).")
+        if isinstance(maps, torch.Tensor) and maps.shape == right.mT.shape and maps.isnan().any():
+            expect(maps[mask].isnan().any(),
+                   "The softmax runs over the patches: each patch should share its attention among the words.")
+            raise Hint("A patch may look at no word at all, so its shares are NaN. Is the mask turned around? True is a real word.")
+        tensor(added, patches.shape, torch.float32, "The first result, what is added,")
         tensor(maps, (batch, length, count), torch.float32, "The second result, the maps,")
+        swapped = (patches @ maps_to[1]) @ (words @ maps_to[0]).mT
+        turned = (patches @ maps_to[0].T) @ (words @ maps_to[1].T).mT
         for hint, wrong in {
                 "Padding is looked at: use the mask before the softmax.": scores.div(width ** 0.5).softmax(-1),
                 "Padding was set to zero after the softmax: the shares of the real words no longer sum to one.":
@@ -61,12 +68,19 @@ def cross_attention(answer):
                 "The scores were divided by D, not by its square root.":
                     scores.div(width).masked_fill(~mask[:, None], -math.inf).softmax(-1),
                 "The softmax runs over the patches: each patch should share its attention among the words.":
-                    scores.div(width ** 0.5).masked_fill(~mask[:, None], -1e30).softmax(1)}.items():
+                    scores.div(width ** 0.5).masked_fill(~mask[:, None], -1e30).softmax(1),
+                "The softmax runs over the patches, and padding is looked at.": scores.div(width ** 0.5).softmax(1),
+                "w_query is for the patches and w_key for the words; here they are exchanged.":
+                    swapped.div(width ** 0.5).masked_fill(~mask[:, None], -math.inf).softmax(-1),
+                "The matrices are used as x @ w, without transposing them.":
+                    turned.div(width ** 0.5).masked_fill(~mask[:, None], -math.inf).softmax(-1)}.items():
             expect(not same(maps, wrong.mT, 1e-4), hint)
+        expect((maps[~mask] == 0).all(), "Padding gets a small share, and should get exactly 0: put -inf before the softmax.")
         close(maps.sum(1), torch.ones(batch, count), "A patch's shares of the words should sum to one.", 1e-4)
         close(maps, right.mT, "The maps are the softmax of the scores.", 1e-4)
         expect(not same(added, right @ words, 1e-4), "The words were added as they are: their values are words @ w_value.")
         expect(not same(added, right @ key, 1e-4), "The keys were added in place of the values.")
+        expect(not same(added, patches + right @ value, 1e-4), "Return only what is added, without the patches.")
         close(added, F.scaled_dot_product_attention(query, key, value, mask[:, None]),
               "What is added is the mean of the words' values, weighted by the shares.", 1e-4)
 
@@ -113,7 +127,7 @@ def inpainting_step(answer):
 def guided_step(answer):
     takes(answer, "x", "pictures", "now", "then", "weight")
     for now, then, weight in ((0.8, 0.5, 3.0), (0.5, 0.0, 1.0), (0.6, 0.2, 0.0), (0.4, 0.0, 2.5)):
-        x, wanted, without = torch.randn(3, 2, 3, 4, 4)
+        x, wanted, without = torch.randn(3, 3, 3, 4, 4)
         got = answer(x.clone(), torch.cat([wanted, without]), now, then, weight)
         tensor(got, x.shape, torch.float32)
 
@@ -126,7 +140,8 @@ def guided_step(answer):
                 "Weight 1 should give the picture with words: start from the one without them.":
                     wanted + weight * (wanted - without),
                 "The sign is wrong: this moves away from the words.": without - weight * (wanted - without)}.items():
-            expect(same(wrong, picture) or not (same(got, walked(wrong)) or same(got, walked(wrong, short))), hint)
+            expect(weight <= 1 or not (same(got, walked(wrong)) or same(got, walked(wrong, short))), hint)
+        expect(weight or not same(got, walked(wanted)), "Weight 0 should give the picture without words.")
         expect(not same(got, walked(picture, short)),
                "The guidance is right, the step is too short: x - picture is only `now` times the velocity.")
         expect(not same(got, picture) or then == 0, "This is the guided picture itself: walk only as far as `then`.")
@@ -142,6 +157,7 @@ def training_batch(answer):
     noise, v = torch.randn(batch, 3, 4, 4), torch.where(torch.arange(batch) % 3 == 0, 0.1, 1.0) * torch.rand(batch)
     v[1::3] = 0.101 + 0.899 * v[1::3]
     v[2::3] = 0.101 + 0.899 * v[2::3]
+    v[1] = 0.1                                                 # not below 0.1
     u = (torch.randperm(batch) + torch.rand(batch)) / batch
     u[u.argmax()], u[u.argmin()] = 1 - 1e-6, 0.0
     alphas = torch.linspace(0.99, 0.02, count)
@@ -153,6 +169,7 @@ def training_batch(answer):
         expect(False, "A step lies outside of alphas: they are numbered from 0 to T - 1.")
     expect(isinstance(got, (tuple, list)) and len(got) == 3, "Return three tensors: noisy pictures, sentences and steps.")
     noisy, told, steps = got
+    expect(torch.equal(given[1], ids), "`ids` itself was changed: the sentence is lost for all that comes later. Make a new tensor.")
     tensor(steps, (batch,), torch.int64, "The third result, steps,")
     right = [min(int(math.floor(one * count)), count - 1) for one in u.tolist()]
     expect(steps.max() < count, "A step lies outside of alphas: they are numbered from 0 to T - 1.")
@@ -166,12 +183,13 @@ def training_batch(answer):
             "No sentence is dropped: the empty answer would never be learned, and guidance has nothing to start from.": ids,
             "All sentences are dropped.": empty.expand_as(ids),
             "The sentences that should stay are dropped: drop where v is below 0.1.": torch.where(gone[:, None], ids, empty),
+            "Where v is exactly 0.1 the sentence stays.": torch.where((v <= 0.1)[:, None], empty, ids),
             "Dropped sentences became padding alone: the empty sentence is `empty`.": ids * ~gone[:, None]}.items():
         expect(not torch.equal(told, wrong), hint)
     expect(torch.equal(told, torch.stack([empty if drop else one for drop, one in zip(gone, ids)])),
            "Where v is below 0.1 the sentence is `empty`, elsewhere it is that of ids.")
     tensor(noisy, noise.shape, torch.float32, "The first result, the noisy pictures,")
-    kept = torch.tensor([alphas[k].item() for k in right])[:, None, None, None]
+    kept, twice = (torch.tensor([part[k].item() for k in right])[:, None, None, None] for part in (alphas, alphas.cumprod(0)))
     clean = (pictures.double() * 2 / 255 - 1).float()
 
     def mixed(picture, a, b):
@@ -182,6 +200,7 @@ def training_batch(answer):
             "The pictures are bytes, 0 to 255: models of this course see -1 to 1.":
                 mixed(pictures.float(), kept.sqrt(), (1 - kept).sqrt()),
             "alphas are shares of variance: picture and noise need their square roots.": mixed(clean, kept, 1 - kept),
+            "alphas are products over all steps so far: no cumprod.": mixed(clean, twice.sqrt(), (1 - twice).sqrt()),
             "Picture and noise have exchanged their shares.": mixed(clean, (1 - kept).sqrt(), kept.sqrt())}.items():
         expect(not same(noisy, wrong, 1e-4), hint)
     close(noisy, mixed(clean, kept.sqrt(), (1 - kept).sqrt()), "The noisy pictures mix pictures, -1 to 1, with the noise.", 1e-4)
@@ -204,7 +223,8 @@ def _walk(centers, x, times, mixes):
 def plan(answer):
     takes(answer)
     got = answer()
-    expect(isinstance(got, (tuple, list)) and len(got) == 2, "Return two lists: times and mixes.")
+    expect(isinstance(got, (tuple, list)) and len(got) == 2 and all(hasattr(part, "__len__") for part in got),
+           "Return two lists: times and mixes.")
     times, mixes = ([float(one) for one in part] for part in got)
     expect(len(times) == 9, f"Eight looks have nine times, from 1 to 0, and here are {len(times)}.")
     expect(len(mixes) == 8, f"Eight looks have eight mixes, and here are {len(mixes)}.")
@@ -218,6 +238,9 @@ def plan(answer):
         found = _walk(centers, noise, times, mixes)
         ratios.append(((found - true).square().mean() / (plain - true).square().mean()).sqrt().item())
     reached = sum(ratios) / len(ratios)
+    uneven = max(abs(a - b) for a, b in zip(times, even[0])) > 1e-6
+    expect(reached <= 0.75 or not (uneven and any(mixes)), f"Your plan is {reached:.2f} times as far off as the plain walk, and "
+           "0.75 is the target. Try your mixes with equal times first.")
     expect(reached < 1.1, f"Your plan is {reached:.2f} times as far off as the plain walk: have the mixes the right sign?")
     expect(reached <= 0.75 or any(mixes), f"Your plan is {reached:.2f} times as far off as the plain walk. Other times alone "
                                           "gain little here: use the mixes, too.")
