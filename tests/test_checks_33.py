@@ -24,20 +24,31 @@ def one_by_one(pictures, noise, t, betas):
     return torch.stack(rows)
 
 
-def walk(last=lambda alpha_bar: torch.tensor(1.0), root=torch.sqrt, again=lambda said, start: said, stop=False, old=False,
-         ask=lambda t, then: t, rows=True, clip=False):
+def reading(x, said, now):
+    return (x - (1 - now).sqrt() * said) / now.sqrt()
+
+
+def mixing(picture, said, then, **more):
+    return then.sqrt() * picture + (1 - then).sqrt() * said
+
+
+def rootless(picture, said, then, **more):
+    return then * picture + (1 - then) * said
+
+
+def walk(last=lambda alpha_bar: torch.tensor(1.0), read=reading, mix=mixing, stop=False, one_less=False,
+         ask=lambda t, then: t, rows=True):
     """DDIM with one thing done otherwise."""
     def ddim(network, x, alpha_bar, times):
-        start = x
+        start, first = x, None
         for t, then in zip(times, [*times[1:], None]):
             if then is None and stop:
                 break
-            now, after = alpha_bar[t], last(alpha_bar) if then is None else alpha_bar[then]
+            now, after = alpha_bar[t], last(alpha_bar) if then is None else alpha_bar[t - 1 if one_less else then]
             step = ask(t, t if then is None else then)
             said = network(x, torch.full((len(x),), step) if rows else torch.tensor(step))
-            picture = (x - root(1 - now) * said) / root(now)
-            picture = picture.clamp(-1, 1) if clip else picture
-            x = root(after) * picture + root(1 - (now if old else after)) * again(said, start)
+            first = said if first is None else first
+            x = mix(read(x, said, now), said, after, start=start, first=first, now=now, x=x)
         return x
     return ddim
 
@@ -63,30 +74,23 @@ def pair(t=lambda count, total: torch.randint(0, total, (count,)), noise=torch.r
     return noisy_batch
 
 
-def namer(times=(0.4, 0.5, 0.6, 0.7), each=2, near=lambda guess, picture: (guess - picture).square().mean((1, 2, 3)),
-          best=torch.argmin, copies=1):
-    """Name pictures by the network's errors, with one thing done otherwise."""
+def namer(t=0.4, best=torch.argmin, colors=range(6), away=lambda kinds: kinds):
+    """Name pictures by the network's errors, first the color, as if all were stars; with one thing done otherwise."""
     def name_kinds(network, pictures):
-        total = torch.zeros(len(pictures), 24)
-        for t in times * each:
-            noise = torch.randn(pictures.shape)
-            x = ((1 - t) * pictures + t * noise).repeat_interleave(24 * copies, 0)
-            kinds = torch.arange(24).repeat(len(pictures) * copies)
-            guess = network(x, torch.full((len(x),), t), kinds)
-            total += near(guess, pictures.repeat_interleave(24 * copies, 0)).view(len(pictures), copies, 24).mean(1)
-        return best(total, 1)
+        x = torch.lerp(pictures, torch.randn(pictures.shape), t)
+
+        def errors(kinds):
+            picks = x.repeat_interleave(kinds.shape[1], 0)
+            guess = network(picks, torch.full((len(picks),), t), kinds.flatten())
+            return (guess - pictures.repeat_interleave(kinds.shape[1], 0)).square().mean((1, 2, 3)).view(kinds.shape)
+        color = best(errors(torch.tensor([[4 * color + 3 for color in colors]] * len(pictures))), 1)
+        return away(4 * color + best(errors(4 * color[:, None] + torch.arange(4)), 1))
     return name_kinds
 
 
-def only_color(guess, picture):
-    """The right color, and in place of the shape the one after it."""
-    return (guess - picture).square().mean((1, 2, 3)).view(-1, 6, 4).roll(1, 2).flatten()
-
-
-def slips(network, pictures):
-    named = namer()(network, pictures)
-    named[:6] = (named[:6] + 1) % 24
-    return named
+def some(count, change):
+    """Change the first names."""
+    return lambda kinds: torch.cat([change(kinds[:count]), kinds[count:]])
 
 
 def turned(values):
@@ -100,7 +104,7 @@ CORRECT = {                                                   # written otherwis
     "33.4": [pair(), pair(lambda count, total: (torch.rand(count) * total).long(), lambda x: torch.normal(torch.zeros_like(x)))],
     "33.5": [lambda x: turned(((x + 1) * 127.5).round().clamp(0, 255).byte()),
              lambda x: turned((x.clamp(-1, 1) * 127.5 + 128).floor().clamp(max=255).to(torch.uint8))],
-    "33.6": [namer()],
+    "33.6": [namer(), namer(t=0.01)],
 }
 
 WRONG = [
@@ -113,13 +117,19 @@ WRONG = [
     ("33.1", "the noise is not 0", lambda: {**RIGHT, "loss": 0}),
     ("33.1", "the sign is turned", lambda: {**RIGHT, "velocity": 1.5}),
     ("33.1", "where x is", lambda: {**RIGHT, "velocity": 0.05}),
-    ("33.1", "no dice", lambda: {**RIGHT, "same": False}),
+    ("33.1", "is 0.87 in two decimals", lambda: {**RIGHT, "sigma": 0.86}),
+    ("33.1", "no new noise", lambda: {**RIGHT, "same": False}),
     ("33.1", "exactly the keys", lambda: {"fog": -0.5}),
     ("33.2", "The square roots are missing", mix(signal=lambda a: a, sigma=lambda a: 1 - a)),
     ("33.2", "The noise's weight lacks", mix(sigma=lambda a: 1 - a)),
     ("33.2", "The picture's weight lacks", mix(signal=lambda a: a)),
     ("33.2", "The weights add up to 1", mix(sigma=lambda a: 1 - a.sqrt())),
     ("33.2", "are swapped", mix(signal=lambda a: (1 - a).sqrt(), sigma=torch.sqrt)),
+    ("33.2", "use the `noise` that you are given", lambda p, e, t, b: mix()(p, torch.randn_like(e), t, b)),
+    ("33.2", "not taken away", mix(sigma=lambda a: -(1 - a).sqrt())),
+    ("33.2", "not beta", mix(lambda betas, t: torch.cumprod(betas, 0)[t])),
+    ("33.2", "your index is -1", mix(lambda betas, t: torch.cumprod(1 - betas, 0)[t - 1])),
+    ("33.2", "the step after t", mix(lambda betas, t: torch.cumprod(1 - betas, 0)[(t + 1).clamp(max=len(betas) - 1)])),
     ("33.2", "step t alone", mix(lambda betas, t: 1 - betas[t])),
     ("33.2", "Off by one", mix(lambda betas, t: torch.cat([torch.ones(1), torch.cumprod(1 - betas, 0)])[t])),
     ("33.2", "a t of its own", mix(lambda betas, t: torch.cumprod(1 - betas, 0)[t[:1]].repeat(len(t)))),
@@ -128,17 +138,41 @@ WRONG = [
     ("33.3", "you take that of step 0", walk(lambda alpha_bar: alpha_bar[0])),
     ("33.3", "index -1 counts from the end", walk(lambda alpha_bar: alpha_bar[-1])),
     ("33.3", "should be called once", walk(stop=True)),
-    ("33.3", "The square roots are missing", walk(root=lambda a: a)),
-    ("33.3", "the very beginning again", walk(again=lambda said, start: start)),
-    ("33.3", "still that of this one", walk(old=True)),
-    ("33.3", "is cut off to -1 to 1", walk(clip=True)),
+    ("33.3", "only noise is left", walk(lambda alpha_bar: torch.tensor(0.0))),
+    ("33.3", "and not t - 1", walk(one_less=True)),
+    ("33.3", "The square roots are missing: ", walk(read=lambda x, said, now: (x - (1 - now) * said) / now, mix=rootless)),
+    ("33.3", "missing where the picture is read", walk(read=lambda x, said, now: (x - (1 - now) * said) / now)),
+    ("33.3", "missing where picture and noise are mixed", walk(mix=rootless)),
+    ("33.3", "is taken away from x", walk(read=lambda x, said, now: (x + (1 - now).sqrt() * said) / now.sqrt())),
+    ("33.3", "divided by the picture's weight", walk(read=lambda x, said, now: x - (1 - now).sqrt() * said)),
+    ("33.3", "added, not taken away", walk(mix=lambda picture, said, then, **more: mixing(picture, -said, then))),
+    ("33.3", "the weights are swapped", walk(mix=lambda picture, said, then, **more: mixing(picture, said, 1 - then))),
+    ("33.3", "at the very beginning", walk(mix=lambda picture, said, then, start, **more: mixing(picture, start, then))),
+    ("33.3", "again and again", walk(mix=lambda picture, said, then, first, **more: mixing(picture, first, then))),
+    ("33.3", "x less its picture", walk(mix=lambda picture, said, then, now, x, **more: mixing(picture, x - now.sqrt() * picture, then))),
+    ("33.3", "still that of this one", walk(
+        mix=lambda picture, said, then, now, **more: then.sqrt() * picture + (1 - now).sqrt() * said)),
+    ("33.3", "is cut off to -1 to 1", walk(read=lambda x, said, now: reading(x, said, now).clamp(-1, 1))),
+    ("33.3", "not where DDIM ends", lambda *given: walk()(*given) + 0.1),
+    ("33.3", "not where DDIM ends", walk(lambda alpha_bar: torch.tensor(0.999))),
     ("33.3", "was asked about step", walk(ask=lambda t, then: then)),
     ("33.3", "a tensor (B,)", walk(rows=False)),
-    ("33.3", "there is no fresh noise", walk(again=lambda said, start: torch.randn_like(said))),
+    ("33.3", "there is no fresh noise", walk(mix=lambda picture, said, then, **more: mixing(picture, torch.randn_like(said), then))),
     ("33.4", "The last step, T - 1, never comes", pair(lambda count, total: torch.randint(0, total - 1, (count,)))),
     ("33.4", "Step 0 never comes", pair(lambda count, total: torch.randint(1, total, (count,)))),
-    ("33.4", "There is no step 4", pair(lambda count, total: torch.randint(0, total + 1, (count,)))),
-    ("33.4", "There is no step 4", pair(lambda count, total: torch.randint(1, total + 1, (count,)))),
+    ("33.4", "There is no step", pair(lambda count, total: torch.randint(0, total + 1, (count,)))),
+    ("33.4", "There is no step", pair(lambda count, total: torch.randint(1, total + 1, (count,)))),
+    ("33.4", "equally likely", pair(lambda count, total: (torch.rand(count) * (total - 1)).round().long())),
+    ("33.4", "equally likely", pair(lambda count, total: torch.randint(0, total + 1, (count,)).clamp(max=total - 1))),
+    ("33.4", "a fixed order", pair(lambda count, total: torch.arange(count) % total)),
+    ("33.4", "a fixed order", pair(lambda count, total: torch.randint(total, (count,)).sort()[0])),
+    ("33.4", "anew at each call", pair(noise=lambda x: torch.randn(x.shape, generator=torch.Generator().manual_seed(0)))),
+    ("33.4", "share their noise", pair(noise=lambda x: torch.randn_like(x[:len(x) // 2]).repeat(2, 1, 1, 1))),
+    ("33.4", "All rows", pair(noise=lambda x: torch.randn_like(x[:, :, :1]).expand_as(x).clone())),
+    ("33.4", "All columns", pair(noise=lambda x: torch.randn_like(x[..., :1]).expand_as(x).clone())),
+    ("33.4", "has the spread", pair(noise=lambda x: 0.9 * torch.randn_like(x))),
+    ("33.4", "is not normal", pair(noise=lambda x: 12 ** 0.5 * (torch.rand_like(x) - 0.5))),
+    ("33.4", "changes `pictures`", lambda pictures, alpha_bar: pair()(pictures.mul_(2), alpha_bar)),
     ("33.4", "the same step", pair(lambda count, total: torch.randint(0, total, (1,)).repeat(count))),
     ("33.4", "get the same noise", pair(noise=lambda x: torch.randn(x.shape[1:]).expand_as(x).clone())),
     ("33.4", "All colors of a picture", pair(noise=lambda x: torch.randn(len(x), 1, 1, 1).expand_as(x).clone())),
@@ -152,14 +186,22 @@ WRONG = [
     ("33.5", "come around at the other end", lambda x: turned(((x + 1) * 127.5).round().long() % 256).byte()),
     ("33.5", "round them", lambda x: turned(((x + 1) * 127.5).clamp(0, 255).byte())),
     ("33.5", "Everything below 0", lambda x: turned(((x.clamp(0, 1) + 1) * 127.5).round().byte())),
-    ("33.5", "reshape tears", lambda x: ((x + 1) * 127.5).round().clamp(0, 255).byte().reshape(2, 4, 5, 3)),
+    ("33.5", "reshape tears", lambda x: ((x + 1) * 127.5).round().clamp(0, 255).byte().reshape(len(x), *x.shape[2:], 3)),
+    ("33.5", "Cut off below", lambda x: turned((((x + 1) * 127.5).round().clamp(max=255).long() % 256).byte())),
+    ("33.5", "Cut off above", lambda x: turned((((x + 1) * 127.5).round().clamp(min=0).long() % 256).byte())),
+    ("33.5", "become 255 levels", lambda x: turned((x * 127 + 128).round().clamp(0, 255).byte())),
+    ("33.5", "become 255 levels", lambda x: turned(((x + 1) * 128).clamp(0, 255).byte())),
+    ("33.5", "should have the shape", lambda x: turned(((x + 1) * 127.5).round().clamp(0, 255).byte()).squeeze(0)),
     ("33.5", "Red and blue", lambda x: turned(((x + 1) * 127.5).round().clamp(0, 255).byte()).flip(-1)),
     ("33.5", "should have the shape", lambda x: ((x + 1) * 127.5).round().clamp(0, 255).byte()),
-    ("33.6", "hardly better than a guess", namer(times=(0.6,), each=1, best=torch.argmax)),
-    ("33.6", "hardly better than a guess", lambda network, pictures: (namer()(network, pictures) + 5) % 24),
-    ("33.6", "The color is right for", namer(times=(0.6,), each=1, near=only_color)),
-    ("33.6", "Nearly", slips),
-    ("33.6", "400 are allowed", namer(times=(0.6,), each=17)),
+    ("33.6", "hardly better than a guess", namer(best=torch.argmax)),
+    ("33.6", "hardly better than a guess", namer(away=lambda kinds: (kinds + 5) % 24)),
+    ("33.6", "The color is right for", namer(away=lambda kinds: kinds // 4 * 4 + (kinds + 1) % 4)),
+    ("33.6", "Nearly", namer(away=some(6, lambda kinds: (kinds + 1) % 24))),
+    ("33.6", "one too small", namer(away=lambda kinds: (kinds - 1).clamp(min=0))),
+    ("33.6", "and you return", namer(away=lambda kinds: kinds - 24)),
+    ("33.6", "10 are allowed", namer(colors=(*range(6), 0))),
+    ("33.6", "takes three tensors", lambda network, pictures: network(pictures, 0.5, torch.zeros(len(pictures), dtype=int))),
     ("33.6", "as many times and kinds as pictures", lambda network, pictures: network(
         pictures, torch.tensor(0.5), torch.arange(24)).argmax(1)),
     ("33.6", "The network was not asked", lambda network, pictures: torch.zeros(len(pictures), dtype=torch.int64)),

@@ -25,7 +25,7 @@ class Path:
     """A way from pictures to noise: x = signal * picture + sigma * noise, with weights that depend on the time t.
 
     A subclass has levels(t, x): the weights signal and sigma at t (a number, or one for each of a batch (B,)), shaped to
-    multiply x; and turn(t, x): the weights (p, q) of its velocity, p * noise - q * picture.
+    multiply x; and turn(t, x): the weights (a, b) of its velocity, a * noise - b * picture.
     """
 
     def add(self, picture, noise, t):
@@ -35,8 +35,8 @@ class Path:
 
     def velocity(self, picture, noise, t):
         """Which way x goes as time goes on."""
-        p, q = self.turn(t, picture)
-        return p * noise - q * picture
+        a, b = self.turn(t, picture)
+        return a * noise - b * picture
 
     def read(self, x, said, t, kind):
         """What a network's output says of x at time t: (picture, noise). kind: which of KINDS the output is."""
@@ -46,8 +46,8 @@ class Path:
         if kind == "picture":
             return said, (x - signal * said) / sigma
         if kind == "velocity":
-            p, q = self.turn(t, x)
-            return p * x - sigma * said, q * x + signal * said
+            a, b = self.turn(t, x)                        # 1 and 1 for flow
+            return a * x - sigma * said, b * x + signal * said
         raise ValueError(f"A network cannot predict {kind!r}: choose one of {', '.join(KINDS)}.")
 
 
