@@ -232,13 +232,13 @@ check("33.5", to_pixels)
 # ## 33.6 Open challenge: what draws can also name
 # *4 points · 25 minutes · hard*
 #
-# The shipped model was never taught to name anything. But it guesses a noisy picture better when it is told the **right** kind. So a model that draws can classify (A. Li and others 2023). They ask it about every class; you have fewer looks than kinds.
+# A model that draws guesses a noisy picture better when it is told the **right** kind. So it can also name (A. Li and others 2023).
 #
 # - `network(x, t, kinds)`: noisy pictures (N, 3, 32, 32), on the straight line at the times (N,), kinds (N,) int64 from 0 to 23 → guessed pictures (N, 3, 32, 32). That is N looks.
-# - `pictures`: (M, 3, 32, 32), clean. Return (M,) int64: the number of the kind of each. Kind k has the color k // 4 and the shape k % 4.
+# - `pictures`: (M, 3, 32, 32), clean. Return (M,) int64, the kind of each. Kind k has the color k // 4 and the shape k % 4.
 
 # %% [markdown] task="33.6"
-# Which times tell most? Must kinds be compared under the **same** noise? And what can one look tell about kinds that you did not ask for? You may look **10 times** for each picture that you name.
+# The paper asks about every class; you have fewer looks than kinds. Which times tell most? Must kinds be compared under the **same** noise? And what can one look tell about kinds that you did not ask for? You may look **10 times** for each picture that you name.
 #
 # Score: the share right, of 24 kinds. A random guess gets 4%. **Target: 90%.** With how few looks can you reach it?
 
