@@ -60,6 +60,11 @@ def additive(a, b, labels, new_a, new_b):
     return (new @ torch.linalg.lstsq(known, labels * 2.0 - 1).solution > 0).long()
 
 
+def neighbours(a, b, labels, new_a, new_b, k=11):
+    far = torch.cdist(torch.cat([new_a, new_b], 1), torch.cat([a, b], 1))
+    return (labels[far.topk(k, largest=False).indices].float().mean(1) > 0.5).long()
+
+
 CORRECT = {                                                   # written otherwise than the course's solutions
     "22.1": [lambda: dict(RIGHT), lambda: {**RIGHT, "loss": 0.6931}],
     "22.2": [mean_of_present, by_loops],
@@ -73,14 +78,23 @@ CORRECT = {                                                   # written otherwis
 WRONG = [
     ("22.1", "rules out", lambda: {**RIGHT, "cells": 4}),
     ("22.1", "natural logarithm", lambda: {**RIGHT, "loss": 0.5}),
+    ("22.1", "Give three digits", lambda: {**RIGHT, "loss": 0.69}),
+    ("22.1", "that is for one answer", lambda: {**RIGHT, "weights": 4096}),
+    ("22.1", "feature i meets feature i only", lambda: {**RIGHT, "weights": 128}),
+    ("22.1", "not in percent", lambda: {**RIGHT, "best": 75}),
     ("22.1", "both sets of features", lambda: {**RIGHT, "joined": 64}),
     ("22.1", "axis 0 is the batch", lambda: {**RIGHT, "rows": 32}),
     ("22.1", "multiplies each with each", lambda: {**RIGHT, "weights": 256}),
-    ("22.1", "right half of the time", lambda: {**RIGHT, "best": 0.5}),
+    ("22.1", "does not mean right half", lambda: {**RIGHT, "best": 0.5}),
     ("22.2", "divide zero by zero", lambda a, b, p: (torch.stack([a, b], 1) * p[..., None]).sum(1) / p.sum(1, keepdim=True)),
     ("22.2", "that is not there", lambda a, b, p: (a + b) / 2),
     ("22.2", "alone counts half", lambda a, b, p: (a * p[:, :1] + b * p[:, 1:]) / 2),
     ("22.2", "This is the sum", lambda a, b, p: a * p[:, :1] + b * p[:, 1:]),
+    ("22.2", "if the other is", lambda a, b, p: (a + b) / 2 * p.any(1, keepdim=True)),
+    ("22.2", "should be zeros", lambda a, b, p: torch.where(p.any(1, keepdim=True), mean_of_present(a, b, p), (a + b) / 2)),
+    ("22.2", "take the first alone", lambda a, b, p: torch.where(p[:, :1], a, b * p[:, 1:])),
+    ("22.2", "not the mean", lambda a, b, p: mean_of_present(a, b, p) * 1.01),
+    ("22.2", "should have the shape", lambda a, b, p: mean_of_present(a, b, p).squeeze(0)),
     ("22.2", "changed places", lambda a, b, p: mean_of_present(a, b, p.flip(1))),
     ("22.3", "The two are added", lambda a, b, U, V, W: (a @ U.T + b @ V.T) @ W.T),
     ("22.3", "where is b", lambda a, b, U, V, W: ((a @ U.T) * (a @ U.T)) @ W.T),
@@ -91,14 +105,25 @@ WRONG = [
     ("22.4", "depends on other pairs", lambda a, b, w: joined(a, b, w, rows_below)),
     ("22.4", "fused with itself", lambda a, b, w: joined(a, a, w)),
     ("22.4", "words stand first", lambda a, b, w: joined(b, a, w)),
+    ("22.4", "The words are not scaled", lambda a, b, w: torch.cat([F.normalize(a, dim=1), b], 1) @ w.T),
+    ("22.4", "The picture is not scaled", lambda a, b, w: torch.cat([a, F.normalize(b, dim=1)], 1) @ w.T),
+    ("22.4", "where is the picture", lambda a, b, w: joined(b, b, w)),
+    ("22.4", "over the batch", lambda a, b, w: joined(a, b, w, normal=lambda x: F.normalize(x, dim=0))),
+    ("22.4", "scaled together", lambda a, b, w: F.normalize(torch.cat([a, b], 1), dim=1) @ w.T),
+    ("22.4", "alternate", lambda a, b, w: joined(a, b, w, lambda x, y: torch.stack([x, y], -1).flatten(1))),
     ("22.4", "no longer made one", lambda a, b, w: joined(a, b, w, normal=lambda x: x)),
     ("22.5", "U has not moved", descend(moved="W")),
     ("22.5", "V has not moved", descend(moved="UW")),
     ("22.5", "up the slope", descend(grow=-1.0)),
+    ("22.5", "by the whole gradient", lambda *given: descend()(*given[:-1], 1.0)),
+    ("22.5", "not where one step leads", lambda *given: descend()(*given[:-1], 0.1)),
     ("22.5", "summed loss", descend(reduction="sum")),
     ("22.6", "adds up what each modality says", additive),
     ("22.6", "adds up what each modality says", lambda a, b, y, new_a, new_b: torch.zeros(len(new_a), dtype=torch.int64)),
     ("22.6", "also learns the noise", products(1e-3)),
+    ("22.6", "also learns the noise", neighbours),
+    ("22.6", "Turned around", lambda *given: 1 - products(100.0)(*given)),
+    ("22.6", "Guesses are 0 or 1", lambda *given: 2 * products(100.0)(*given) - 1),
     ("22.6", "should be int64", lambda a, b, y, new_a, new_b: new_a[:, 0]),
 ]
 

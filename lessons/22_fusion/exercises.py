@@ -7,7 +7,7 @@
 # %% [markdown]
 # Each exercise has an answer cell and a check. Run the check as often as you like: it says that you passed, or gives **one hint** about the first thing that is wrong. It tries fresh random inputs every time.
 #
-# Write your answer in place of the line `raise NotImplementedError`. Everything you need is in lesson 22.
+# Write your answer in place of the line `raise NotImplementedError`. Everything you need is in lesson 22 and in those before it.
 
 # %%
 import torch
@@ -29,7 +29,7 @@ from mmcourse.checks import check
 # | `joined` | two vectors of 64 features, side by side: how many features? |
 # | `rows` | `torch.cat((a, b), 0)` of two (32, 64) tensors: how many rows? |
 # | `weights` | a full bilinear layer from 64 and 64 features to 2 answers, without bias: how many weights? |
-# | `best` | one sign whose dial is at 0.5: the best accuracy from it? |
+# | `best` | one sign whose dial is at 0.5: the best accuracy from it, from 0 to 1? |
 
 # %% answer="22.1"
 def predictions():
@@ -91,7 +91,7 @@ check("22.2", late)
 # ## 22.3 Bilinear at low rank
 # *3 points · 20 minutes · medium*
 #
-# A full bilinear layer has a matrix for each answer k: logit k = aᵀ Mₖ b. At low rank each matrix is a weighted sum of R products: Mₖ = Σᵣ W[k, r] · U[r] V[r]ᵀ. Compute the logits **without** making the matrices.
+# A full bilinear layer has a matrix for each answer k: logit k = aᵀ Mₖ b. At low rank each matrix is a weighted sum of R products: Mₖ = Σᵣ W[k, r] · U[r] V[r]ᵀ. There is no need to make the matrices.
 #
 # - `a` (B, D), `b` (B, E), `U` (R, D), `V` (R, E), `W` (K, R).
 # - Return (B, K).
@@ -122,7 +122,7 @@ check("22.3", low_rank)
 # ## 22.4 Find the bug: where are the words?
 # *3 points · 15 minutes · medium*
 #
-# This function makes picture and words one long each, puts them side by side, and answers with a linear layer. The shape is right. Two invariants are broken: **change the words, and answers must move; change one pair, and only its answer may move.** Run it and see.
+# This function scales picture and words to length one, puts them side by side, and answers with a linear layer. The shape is right. Two invariants are broken: **change the words, and answers must move; change one pair, and only its answer may move.** Run it and see.
 
 # %%
 def fuse_broken(a, b, weight):
@@ -172,7 +172,7 @@ check("22.4", fuse)
 # ## 22.5 Find the bug: weights that never learn
 # *3 points · 20 minutes · medium*
 #
-# A popular library of fusions once kept its low-rank factors where the optimizer did not see them. The model ran, the loss fell a little, and the factors stayed at their random start. Here is one training step with the same fault.
+# A popular library of fusions once kept its low-rank factors where the optimizer did not see them. The model ran, the loss fell a little, and the factors stayed at their random start. Here is one training step with the same symptom, from another cause.
 
 # %%
 def step_broken(a, b, labels, U, V, W, rate):
@@ -215,7 +215,7 @@ check("22.5", step)
 #
 # <details><summary>Hint 2</summary>
 #
-# `x.clone().requires_grad_()` makes a leaf that collects its gradient in `.grad`. Do it for all three before the logits are computed.
+# `x.detach().clone().requires_grad_()` makes a tensor that collects its gradient in `.grad`. Do it for all three before the logits are computed.
 #
 # </details>
 
@@ -229,7 +229,7 @@ check("22.5", step)
 # - Return your guesses (M,), whole numbers (int64).
 
 # %% [markdown] task="22.6"
-# Score: the share of 2,000 new pairs that is right, with new directions each time. Chance is 50%. **Target: 90%.** A linear layer on both side by side stays at chance: that is the proof of the lesson. Below are pairs to try it on.
+# Score: the share of 2,000 new pairs that is right, in the mean of ten draws, each with new directions. Chance is 50%. **Target: 92%.** A linear layer on both side by side stays at chance: that is the proof of the lesson. `score(learn)` measures yours.
 
 # %% tags=["nbval-ignore-output"]
 def examples(count, u, v):
@@ -239,11 +239,18 @@ def examples(count, u, v):
             right[:, None] * v + 0.5 * torch.randn(count, 8), (left == right).long())
 
 
-u, v = (F.normalize(torch.randn(8), dim=0) for _ in range(2))
-(a, b, labels), (new_a, new_b, truth) = examples(80, u, v), examples(2000, u, v)
-rule = torch.linalg.lstsq(torch.cat([a, b], 1), labels * 2.0 - 1).solution
-linear = (torch.cat([new_a, new_b], 1) @ rule > 0).long()
-print(f"a linear layer on both: {(linear == truth).float().mean():.0%}")
+def score(learn):
+    u, v = (F.normalize(torch.randn(8), dim=0) for _ in range(2))
+    (a, b, labels), (new_a, new_b, truth) = examples(80, u, v), examples(2000, u, v)
+    return (learn(a, b, labels, new_a, new_b) == truth).float().mean()
+
+
+def linear(a, b, labels, new_a, new_b):
+    rule = torch.linalg.lstsq(torch.cat([a, b], 1), labels * 2.0 - 1).solution
+    return (torch.cat([new_a, new_b], 1) @ rule > 0).long()
+
+
+print(f"a linear layer on both: {score(linear):.0%}")
 
 # %% answer="22.6"
 def learn(a, b, labels, new_a, new_b):
@@ -259,12 +266,12 @@ check("22.6", learn)
 # %% [markdown] task="22.6"
 # <details><summary>Hint 1</summary>
 #
-# If the signs are equal, the product of a's and b's hidden features is positive on average. Which of the 64 products?
+# If the signs are equal, products of a's and b's features are positive or negative on average, by the hidden directions. No single one of the 64 products will do: a weighted sum of them. How do you find the weights?
 #
 # </details>
 #
 # <details><summary>Hint 2</summary>
 #
-# Average label sign times a bᵀ over the pairs: a matrix (8, 8). Use it as M in aᵀ M b, or keep its strongest direction only (`torch.linalg.svd`).
+# Average label sign times a bᵀ over the pairs: a matrix (8, 8). Use it as M in aᵀ M b, or keep only the one direction for each modality that it stretches most (`torch.linalg.svd`).
 #
 # </details>

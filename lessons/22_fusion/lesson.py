@@ -161,7 +161,7 @@ for dials in ladder.GRID[:3] + ladder.GRID[-1:]:
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### One changes the other
-# **Gated** (Arevalo and others 2017): a gate chooses for each feature where it comes from. **Bilinear** (Kim and others 2017): features are multiplied. **FiLM** (Perez and others 2018): the words scale and shift the picture's features, then the picture answers.
+# **Gated** (Arevalo and others 2017): a gate chooses for each feature where it comes from. **Bilinear** (Kim and others 2017): features are multiplied, each with each; logit k is aᵀ Mₖ b. At **low rank**, Mₖ is made of few products u vᵀ, which saves weights. **FiLM** (Perez and others 2018): the words scale and shift the picture's features, then the picture answers.
 
 # %% include="mmcourse/models/fusion.py::FiLM" slideshow={"slide_type": "-"}
 
