@@ -50,16 +50,16 @@ def one_reference(caption, references, n):
 
 
 def step(chances=lambda logits: logits.log_softmax(-1), penalty=1, done_grows=0, longer=1, stops=True, plain=True, each=False,
-         swapped=False, backwards=False):
+         swapped=False, backwards=False, old=1, pays=0, last=0, most=99):
     """A step of beam search by loops over candidates, with one thing done wrong."""
     def beam_step(scores, lengths, done, logits, alpha):
         logs, found = chances(logits), []
         for k, (score, length) in enumerate(zip(scores.tolist(), lengths.tolist())):
             ended = bool(done[k]) and stops
-            mine = [(score, length + done_grows, k, 0)] if ended else [
-                (score + value, length + longer, k, word) for word, value in enumerate(logs[k].tolist())]
+            mine = [(score + pays * logs[k, 0].item(), length + done_grows, k, last)] if ended else [
+                (old * score + value, length + longer, k, word) for word, value in enumerate(logs[k].tolist())]
             mine.sort(key=lambda c: -c[0] / c[1] ** (alpha * penalty))
-            found += mine[:1] if each else mine
+            found += mine[:1 if each else most]
         found.sort(key=lambda c: -c[0] / c[1] ** (alpha * penalty))
         best = found[:len(scores)][::-1 if backwards else 1]
         parents, words = (torch.tensor([c[i] for c in best]) for i in (2, 3))
@@ -163,9 +163,21 @@ WRONG = [
     ("32.2", "has L - n + 1 n-grams, not L", lambda c, r, n: (precision()(c, r, n)[0], len(c.split()))),
     ("32.2", "This is a precision", lambda c, r, n: (lambda m, t: m / max(t, 1))(*precision()(c, r, n))),
     ("32.2", "shorter than n words", lambda c, r, n: (precision()(c, r, n)[0], len(c.split()) - n + 1)),
+    ("32.2", "the answer is", lambda c, r, n: precision()(c, r, n) if n < 3 else (0, 0)),
+    ("32.2", "the answer is", lambda c, r, n: precision()(c, r, n) if len(c.split()) > n else (0, 0)),
+    ("32.2", "the answer is", lambda c, r, n: (sum(min(windows(c, n).count(x), max(o.count(x) for o in r)) for x in set(windows(c, n))),
+                                               len(windows(c, n)))),
+    ("32.2", "and not an array", lambda c, r, n: torch.tensor(precision()(c, r, n))),
     ("32.2", "does the function end with a return", lambda c, r, n: None),
     ("32.3", "length penalty is missing", step(penalty=0)),
     ("32.3", "logits were added as they are", step(chances=lambda x: x)),
+    ("32.3", "runs over the beams", step(chances=lambda x: x.log_softmax(0))),
+    ("32.3", "score so far is left out", step(old=0)),
+    ("32.3", "pays for word 0", step(pays=1)),
+    ("32.3", "word should be 0", step(last=2)),
+    ("32.3", "the best candidates (beam, word) are", lambda *given: step()(*given[:4], given[4] or 1.0)),
+    ("32.3", "the best candidates (beam, word) are", lambda *given: step()(*given[:4], min(given[4], 1.0))),
+    ("32.3", "the best candidates (beam, word) are", step(most=2)),
     ("32.3", "take their logarithm", step(chances=lambda x: x.softmax(-1))),
     ("32.3", "A finished caption was continued", step(stops=False)),
     ("32.3", "A finished caption does not grow", step(done_grows=1)),
@@ -180,10 +192,16 @@ WRONG = [
     ("32.4", "joined by or", mask(lambda real, past: real | past)),
     ("32.4", "turned around", mask(lambda real, past: ~(real & past))),
     ("32.4", "what follows them", mask(lambda real, past: real & past.mT)),
+    ("32.4", "The columns are right", mask(lambda real, past: real & real.mT & past)),
+    ("32.4", "may look at", lambda ids: mask(lambda real, past: real & past)(ids.masked_fill(ids == 1, 0))),
+    ("32.4", "may look at", lambda ids: mask(lambda real, past: real & past)(ids.masked_fill(ids == 2, 0))),
+    ("32.4", "must not look at", lambda ids: (torch.arange(ids.shape[1]) < (ids != 0).sum(1, keepdim=True))[:, None, None] & torch.ones(
+        ids.shape[1], ids.shape[1]).tril().bool()),
     ("32.4", "as a query", mask(lambda real, past: real.mT & past)),
     ("32.4", "A word must see itself", mask(lambda real, past: real & past.tril(-1))),
     ("32.4", "made of floats", lambda ids: torch.zeros(len(ids), 1, ids.shape[1], ids.shape[1])),
     ("32.5", "beside the wrong pictures", prefix(own=lambda seen, k: seen.repeat(k, 1, 1))),
+    ("32.5", "changes `ids`", lambda seen, ids, table: prefix()(seen, ids.masked_fill_(ids == 0, 3), table)),
     ("32.5", "the same picture", prefix(own=lambda seen, k: seen[:1].expand(k * len(seen), -1, -1))),
     ("32.5", "read without START", prefix(read=slice(1, None))),
     ("32.5", "shifted twice", prefix(taught=lambda ids: F.pad(next_words(ids)[:, 1:], (0, 1), value=-100))),
@@ -192,7 +210,7 @@ WRONG = [
     ("32.5", "PAD is taught as a word", prefix(taught=lambda ids: ids[:, 1:])),
     ("32.5", "END must be learned", prefix(taught=lambda ids: torch.where(ids[:, 1:] < 3, -100, ids[:, 1:]))),
     ("32.6", "prefers the false caption", triples_in_a_row),
-    ("32.6", "Hardly better than chance", common_words),
+    ("32.6", "compare sets of words", common_words),
     ("32.6", "Hardly better than chance", lambda caption, references: 1.0),
     ("32.6", "returns one number", lambda caption, references: references),
     ("32.6", "finite number", lambda caption, references: -math.inf),

@@ -31,7 +31,7 @@ from mmcourse.models.transformer import Decoder
 # | `losses` | a caption of 7 words between START and END: how many words does the loss count? |
 # | `clipped` | clipped precision of words: "a a a circle", reference "a red circle" |
 # | `brevity` | BLEU's brevity penalty: caption of 4 words, reference of 8 |
-# | `all_right` | each word is right with chance 0.98: 20 are |
+# | `all_right` | each word is right with chance 0.98: the chance that all 20 words of a caption are |
 # | `longer` | log-probabilities −1.2 (3 words) and −1.8 (6); length penalty 1: does the longer win? |
 # | `one_picture` | CIDEr-D of a perfect caption, one picture in the test set |
 # | `swapped` | precision of single words: "a blue circle and a red square", reference "a red circle and a blue square" |
@@ -113,7 +113,7 @@ check("32.2", clipped_precision)
 # - Rank all candidates by score / length ** alpha.
 
 # %% [markdown] task="32.3"
-# Return `(parents, words, scores)`, each (K,), best first: from which beam a candidate comes, its new word, and its **plain** sum of log-probabilities, without the penalty.
+# Return three tensors `(parents, words, scores)`, each (K,), the first two int64, best first: from which beam a candidate comes, its new word, and its **plain** sum of log-probabilities, without the penalty.
 #
 # Example: K = 1, score −1 after 1 word, two words with log-probabilities −0.2 and −1.7: parents `[0]`, words `[0]`, scores `[-1.2]`; its rank was −1.2 / 2.
 
@@ -148,7 +148,7 @@ check("32.3", beam_step)
 # ## 32.4 Find the bug: the best loss you ever saw
 # *3 points · 15 minutes · medium*
 #
-# Captions in a batch have different lengths, so somebody added a padding mask to the decoder. The training loss went down to almost nothing. The captions became nonsense. An invariant is broken: change a **later** word, and what the model thinks at **earlier** places must stay the same. Run it and see.
+# Captions in a batch have different lengths, so somebody added a padding mask to the decoder. The training loss went down to almost nothing. But when the model wrote alone, it fell silent after the first thing. An invariant is broken: change a **later** word, and what the model thinks at **earlier** places must stay the same. Run it and see.
 
 # %%
 def caption_mask_broken(ids):
@@ -184,7 +184,7 @@ check("32.4", caption_mask)
 # %% [markdown] task="32.4"
 # <details><summary>Hint 1</summary>
 #
-# Read the third and fourth line of the broken function aloud. What is left of `causal`?
+# Read the two lines that begin with `mask =` aloud. What is left of `causal`?
 #
 # </details>
 #
@@ -198,7 +198,7 @@ check("32.4", caption_mask)
 # ## 32.5 Find the bugs: the same caption for every picture
 # *4 points · 15 minutes · medium*
 #
-# A captioner in prefix form reads the picture's tokens, then the words. Each picture has several captions; those of one picture follow one another. After training, every picture gets the same caption, and its first word is missing. The loss also counts places that nobody should learn.
+# A captioner in prefix form reads the picture's tokens, then the words. Each picture has several captions; those of one picture follow one another. After training, pictures of all kinds get the same few captions, and every second word is missing. The loss also counts places that nobody should learn.
 
 # %%
 def prefix_batch_broken(seen, ids, table):
@@ -310,6 +310,6 @@ check("32.6", metric)
 #
 # <details><summary>Hint 2</summary>
 #
-# A caption's set is supported if it is a *part* of a set of the references: {red, circle} of {small, red, circle}. The share of supported sets is above 80% already. Then mind numbers.
+# A caption's set is supported if it is a *part* of a set of the references: {red, circle} of {small, red, circle}. The share of supported sets is above 80% already. Then mind numbers: `("number", 2, ("filter", ...))` is true only if the first reference names exactly two such things.
 #
 # </details>

@@ -440,7 +440,7 @@ assert table["temperature 1.5"][0] < table["greedy"][0]
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The scores that papers print
 # ### BLEU by hand
-# **BLEU** (Papineni and others 2002) counts **n-grams**, runs of n words. Precision: which share of the caption's n-grams stands in a reference? *Clipped*: none counts more often than one reference has it. BLEU-4 is the geometric mean for n = 1 to 4, times a penalty for short captions.
+# **BLEU** (Papineni and others 2002) counts **n-grams**, runs of n words. Precision: which share of the caption's n-grams stands in a reference? *Clipped*: none counts more often than one reference has it. BLEU-4 is the geometric mean for n = 1 to 4, times a **brevity penalty** if the caption's c words are fewer than the reference's r: $e^{1-r/c}$.
 #
 # Reference "a red circle and a star", caption "a star and a circle". Predict the four precisions.
 #

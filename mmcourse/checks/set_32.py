@@ -84,15 +84,25 @@ def _telling_strings(n):
 @exercise("32.2", points=3)
 def clipped_precision(answer):
     takes(answer, "caption", "references", "n")
+    found = []
     for n in (2, 1, 2):
         caption, references, right, wrong = _telling_strings(n)
         got = answer(caption, list(references), n)
         expect(got is not None, "The result is None: does the function end with a return?")
-        for hint, value in wrong.items():
-            expect(got != value or value == right, hint)
-        expect(isinstance(got, (tuple, list)) and len(got) == 2, f"Return two numbers, (matches, total), and not {got!r}.")
-        expect(tuple(got) == right, f"For n = {n}, {caption!r} and the references {references!r} the answer is {right}, and yours "
-                                    f"gives {tuple(got)}.")
+        expect(not hasattr(got, "shape"), "Return two whole numbers, (matches, total), and not an array.")
+        found.append((tuple(got) if isinstance(got, list) else got, right, wrong))
+    for hint in wrong:                                            # once alone, it may be by chance
+        expect(any(got != wrong[hint] for got, _, wrong in found) or all(got == right for got, right, _ in found), hint)
+    expect(isinstance(got, (tuple, list)) and len(got) == 2, f"Return two numbers, (matches, total), and not {got!r}.")
+    for caption, references, n in (
+            (caption, references, 2), (*_telling_strings(1)[:2], 1),
+            ("a red circle and a red circle and a red star", ["a red star and a red circle", "a red circle and a red circle"], 3),
+            ("a red circle and a red circle and a red star", ["a red circle and a red star", "and a red circle and a"], 4),
+            ("a red star", ["a red star"], 3), ("a red star", ["red star"], 3), ("a star", ["star a"], 2),
+            ("a a a", ["a a a a"], 2), ("red", ["a reddish star"], 1)):
+        got, right = tuple(answer(caption, list(references), n)), _counts(caption, references, n)[0]
+        expect(got == right, f"For n = {n}, {caption!r} and the references {references!r} the answer is {right}, and yours "
+                             f"gives {got}.")
     for short, n in (("a circle", 3), ("a", 4)):
         try:
             got = answer(short, ["a red circle left of a star"], n)
@@ -102,41 +112,60 @@ def clipped_precision(answer):
                f"A caption shorter than n words has no n-grams: (0, 0). Yours gives {got!r} for {short!r} and n = {n}.")
 
 
-def _beams(scores, lengths, done, logits, alpha, chances=None, ended=True, longer=1, grows=0):
+def _beams(scores, lengths, done, logits, alpha, chances=None, ended=True, longer=1, grows=0, old=1, pays=0, last=PAD):
     """The K best candidates by loops: a list of (worth, parent, word, score), and keywords for what can go wrong."""
     found = []
     chances = logits.log_softmax(-1) if chances is None else chances
     for k in range(len(scores)):
         if done[k] and ended:
-            score, length = scores[k].item(), lengths[k].item() + grows
-            found.append((score / length ** alpha, k, PAD, score))
+            score, length = scores[k].item() + pays * chances[k, PAD].item(), lengths[k].item() + grows
+            found.append((score / length ** alpha, k, last, score))
             continue
         for word in range(logits.shape[1]):
-            score, length = scores[k].item() + chances[k, word].item(), lengths[k].item() + longer
+            score, length = old * scores[k].item() + chances[k, word].item(), lengths[k].item() + longer
             found.append((score / length ** alpha, k, word, score))
     return sorted(found, reverse=True)[:len(scores)]
+
+
+def _draw():
+    """Three to five captions that are being written: scores, lengths, done and logits."""
+    beams, words = int(torch.randint(3, 6, ())), int(torch.randint(5, 8, ()))
+    return -2 - 4 * torch.rand(beams), torch.randint(2, 8, (beams,)), torch.rand(beams) < 0.5, 2 * torch.randn(beams, words)
+
+
+def _where_it_counts(alpha):
+    """Inputs for which the length penalty alpha chooses otherwise than 1 does."""
+    while True:
+        given = _draw()
+        right, other = _beams(*given, alpha), _beams(*given, 1.0)
+        worths = torch.tensor([c[0] for c in right])
+        if [c[1:3] for c in right] != [c[1:3] for c in other] and (worths[:-1] - worths[1:]).min() > 1e-3:
+            return *given, alpha
 
 
 def _telling_beams():
     """Inputs on which every mistake chooses other candidates than the truth: (inputs, truth, {hint: choice})."""
     while True:
         alpha = float(torch.randint(5, 11, ())) / 10
-        scores, lengths = -2 - 4 * torch.rand(4), torch.randint(2, 8, (4,))
-        done, logits = torch.rand(4) < 0.5, 2 * torch.randn(4, 6)
-        given = scores, lengths, done, logits, alpha
+        given = scores, lengths, done, logits, alpha = *_draw(), alpha
         right = _beams(*given)
         choices = {
             "The length penalty is missing: candidates are compared by score / length ** alpha.": _beams(*given[:4], 0.0),
             "The logits were added as they are: a beam's words need log-probabilities (log_softmax over the last axis).":
                 _beams(*given, chances=logits),
             "Probabilities were added to a sum of log-probabilities: take their logarithm.": _beams(*given, chances=logits.softmax(-1)),
+            "The softmax runs over the beams: each beam has its own chances of words (log_softmax over the last axis).":
+                _beams(*given, chances=logits.log_softmax(0)),
+            "The score so far is left out: a candidate has its beam's score plus the new log-probability.": _beams(*given, old=0),
             "A finished caption was continued: it is one candidate alone, itself, with word 0 and its score.":
                 _beams(*given, ended=False),
+            "A finished caption pays for word 0: its score stays as it is.": _beams(*given, pays=1),
+            "A finished caption's word should be 0.": _beams(*given, last=END),
             "A finished caption does not grow: its length stays as it is.": _beams(*given, grows=1),
             "A new candidate has one word more than its beam: lengths + 1.": _beams(*given, longer=0),
             "The scores were multiplied by length ** alpha: divide.": _beams(*given[:4], -alpha),
             "Each beam kept its own best word: the best candidates of all beams together are asked for, and a good beam "
-            "may have several.": sorted(((worth, k, *rest) for k in range(4) for worth, _, *rest in
+            "may have several.": sorted(((worth, k, *rest) for k in range(len(scores)) for worth, _, *rest in
                                          _beams(*(part[k:k + 1] for part in given[:4]), alpha)), reverse=True)}
         wanted, others = [c[1:3] for c in right], [[c[1:3] for c in other] for other in choices.values()]
         worths = torch.tensor([c[0] for c in right])
@@ -149,36 +178,49 @@ def _telling_beams():
 @exercise("32.3", points=4)
 def beam_step(answer):
     takes(answer, "scores", "lengths", "done", "logits", "alpha")
-    for _ in range(3):
-        given, right, choices = _telling_beams()
-        got = answer(*(part.clone() if isinstance(part, torch.Tensor) else part for part in given))
-        expect(isinstance(got, (tuple, list)) and len(got) == 3, "Return three tensors: parents, words and scores.")
-        parents, words, scores = got
-        tensor(parents, (4,), torch.int64, "The first result, parents,")
-        tensor(words, (4,), torch.int64, "The second result, words,")
-        tensor(scores, (4,), torch.float32, "The third result, scores,")
-        chosen, wanted = list(zip(parents.tolist(), words.tolist())), [c[1:3] for c in right]
-        for hint, other in choices.items():
-            expect(chosen != other, hint)
-        expect(chosen != [pair[::-1] for pair in wanted], "Parents and words have changed places.")
-        expect(sorted(chosen) != sorted(wanted) or chosen == wanted, "These are the right candidates in another order: the best "
-                                                                     "comes first.")
-        expect(chosen == wanted, f"The best candidates (beam, word) are {wanted}, and yours are {chosen}.")
+    draws = [_telling_beams() for _ in range(3)]
+    chosen = [_chosen(answer, given) for given, *_ in draws]
+    wanted = [[c[1:3] for c in right] for _, right, _ in draws]
+    for hint in draws[0][2]:                                      # once alone, it may be by chance
+        expect(any(mine != choices[hint] for mine, (_, _, choices) in zip(chosen, draws)), hint)
+    expect(chosen != [[pair[::-1] for pair in pairs] for pairs in wanted], "Parents and words have changed places.")
+    expect(chosen == wanted or any(sorted(mine) != sorted(pairs) for mine, pairs in zip(chosen, wanted)),
+           "These are the right candidates in another order: the best comes first.")
+    one = torch.tensor([-1.0]), torch.tensor([1]), torch.tensor([False]), torch.tensor([[-0.2, -1.7]])
+    more = torch.tensor([-1.0, -30.0, -40.0]), torch.tensor([3, 4, 2]), torch.tensor([False, True, False]), 0.1 * torch.randn(3, 8)
+    for *given, alpha in (*(given for given, *_ in draws), (*one, 1.0), (*more, 1.0), _where_it_counts(0.0), _where_it_counts(2.0),
+                          (*more[:2], torch.ones(3, dtype=torch.bool), more[3], 1.0),
+                          (*more[:2], torch.zeros(3, dtype=torch.bool), more[3], 0.5)):
+        right = _beams(*given, alpha)
+        mine, scores = _chosen(answer, (*given, alpha)), answer(*given, alpha)[2]
+        expect(mine == [c[1:3] for c in right], f"With scores {given[0].tolist()}, done {given[2].tolist()} and alpha {alpha:g} the "
+                                                f"best candidates (beam, word) are {[c[1:3] for c in right]}, and yours are {mine}.")
         worth = torch.tensor([c[0] for c in right])
-        expect((scores - worth).abs().max() > 1e-5, "The scores were returned with the length penalty in them: the next step needs "
-                                                    "the plain sums.")
+        expect(alpha == 0 or (scores - worth).abs().max() > 1e-5,
+               "The scores were returned with the length penalty in them: the next step needs the plain sums.")
         close(scores, torch.tensor([c[3] for c in right]), "A score is the sum of all log-probabilities so far.", 1e-4)
+
+
+def _chosen(answer, given):
+    """The pairs (parent, word) that an answer chooses, a list."""
+    got, count = answer(*(part.clone() if isinstance(part, torch.Tensor) else part for part in given)), len(given[0])
+    expect(isinstance(got, (tuple, list)) and len(got) == 3, "Return three tensors: parents, words and scores.")
+    tensor(got[0], (count,), torch.int64, "The first result, parents,")
+    tensor(got[1], (count,), torch.int64, "The second result, words,")
+    tensor(got[2], (count,), torch.float32, "The third result, scores,")
+    return list(zip(got[0].tolist(), got[1].tolist()))
 
 
 @exercise("32.4", points=3)
 def caption_mask(answer):
     takes(answer, "ids")
-    lengths = torch.randperm(4)[:3] + 3                                        # of 3 to 6 words, all different
-    ids = torch.randint(3, 20, (3, int(lengths.max()) + 1))
+    lengths = torch.randperm(5)[:5] + 4                                        # START, 2 to 6 words, END: all different
+    ids = torch.randint(3, 20, (5, int(lengths.max()) + 1))
     for row, length in zip(ids, lengths):
-        row[length:] = PAD
+        row[0], row[length - 1], row[length:] = 1, END, PAD
+    ids[3], ids[4, 2] = ids[3].roll(int((ids[3] == PAD).sum())), PAD           # PAD in front, and PAD in the middle
     batch, longest = ids.shape
-    want = torch.tensor([[[s <= t and s < lengths[b] for s in range(longest)] for t in range(longest)]
+    want = torch.tensor([[[s <= t and int(ids[b, s]) != PAD for s in range(longest)] for t in range(longest)]
                          for b in range(batch)])[:, None]
     got = answer(ids.clone())
     expect(not isinstance(got, torch.Tensor) or not got.is_floating_point(),
@@ -191,6 +233,7 @@ def caption_mask(answer):
             "The masks were joined by or: a place must be allowed by both.": real | past,
             "The mask is turned around: True should mean that a word may look.": ~want,
             "Words see what follows them and not what came before: the lower triangle is asked for.": real & past.mT,
+            "The columns are right. The rows of PAD follow the same rule: do not hide them.": past & real & real.mT,
             "Padding was hidden as a query (a row). It must be hidden as a key (a column).": past & real.mT}.items():
         expect(not torch.equal(got, wrong), hint)
     expect(not torch.equal(got, real & past & ~torch.eye(longest, dtype=torch.bool)),
@@ -202,13 +245,15 @@ def caption_mask(answer):
 @exercise("32.5", points=4)
 def prefix_batch(answer):
     takes(answer, "seen", "ids", "table")
-    pictures, each, places, width = 3, 2, int(torch.randint(2, 5, ())), 7
+    (pictures, each), places, width = (torch.randperm(3)[:2] + 2).tolist(), int(torch.randint(2, 5, ())), 7
     seen, table = torch.randn(pictures, places, width), torch.randn(20, width)
     lengths = torch.randperm(pictures * each) + 2                               # words of each caption, all different
     ids = torch.full((pictures * each, int(lengths.max()) + 2), PAD)
     for row, length in zip(ids, lengths):
         row[0], row[1:1 + length], row[1 + length] = 1, torch.randint(3, 20, (int(length),)), END
-    got = answer(seen.clone(), ids.clone(), table.clone())
+    given = ids.clone()
+    got = answer(seen.clone(), given, table.clone())
+    expect(torch.equal(given, ids), "Your function changes `ids` itself, which training needs again: make a new tensor.")
     expect(isinstance(got, (tuple, list)) and len(got) == 2, "Return two tensors: inputs and targets.")
     inputs, targets = got
     rows, steps = ids.shape[0], places + ids.shape[1] - 1
@@ -258,7 +303,7 @@ def metric(answer):
     print(f"It prefers the true caption in {score:.1%} of {len(pairs)} pairs (target: 75%; chance: 50%).")
     expect(score > 0.49, "It prefers the false caption: a false one is made of the words of the references, and a true one may use "
                          "others. Do you count common words?")
-    expect(score > 0.68, "Hardly better than chance. A true caption may tell little: ask whether the references support what it "
+    expect(score > 0.55, "Hardly better than chance. A true caption may tell little: ask whether the references support what it "
                         "says (precision), not whether it says all that they say (recall).")
-    expect(score >= 0.75, "Close. A red circle supports 'a circle', but not 'a large circle': compare sets of words, and mind "
-                          "numbers and 'no'.")
+    expect(score >= 0.75, "Better than chance. A red circle supports 'a circle', but not 'a large circle': compare sets of words, "
+                          "and mind numbers.")
