@@ -20,6 +20,13 @@ def official(count, total):
     return (count * min(1, (count - 1) / 3) + (total - count) * min(1, count / 3)) / total
 
 
+def alike(rule):
+    """Soft targets where answers count as equal by a rule."""
+    def soft_targets(people, answers):
+        return targets(official)([[next((word for word in answers if rule(word, one)), one) for one in said] for said in people], answers)
+    return soft_targets
+
+
 def commonest(people, answers):
     return torch.tensor([[float(said.count(word) == max(map(said.count, answers))) for word in answers] for said in people])
 
@@ -33,6 +40,14 @@ def cam(score=lambda z: z.max(1).values, weigh=lambda g: g.mean(1, keepdim=True)
         maps = end((weigh(gradient) * (x if keep else x.detach())).sum(-1))
         return maps if keep else maps.detach()
     return grad_cam
+
+
+def features(tokens, head):
+    """Grad-CAM with negative values cut off before the sum."""
+    with torch.enable_grad():
+        x = tokens.detach().clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(head(x).amax(1).sum(), x)
+    return (gradient.mean(1, keepdim=True) * tokens).relu().sum(-1)
 
 
 def one_by_one(tokens, head):
@@ -72,16 +87,20 @@ def by_the_library(words, mask, cells):
     return q + F.scaled_dot_product_attention(q, cells, cells)
 
 
-def reader(patches=lambda parts: parts[0] > 0, swap=False, guess=True, sign=1):
+def reader(least=-1.5, swap=False, guess=True, turn=lambda x, y: (x, y), once=True):
     """Read the things from the report, with one thing done otherwise."""
     def read_and_reason(report, questions):
         parts = report.split((1, 1, 4, 6, 2, 2), -1)
         spec, rows = world.SPECS["standard"], []
         for b, asked in enumerate(questions):
             things = []
-            for n in patches(parts)[b, :, 0].nonzero()[:, 0].tolist():
+            for n in parts[0][b, :, 0].argsort(descending=True).tolist():
+                if parts[0][b, n] < least:
+                    break
                 words = [spec.words(name)[parts[k][b, n].argmax()] for k, name in ((2, "shape"), (3, "color"), (4, "size"))]
-                x, y = parts[5][b, n].clamp(0, 1).tolist()[::-1 if swap else 1]
+                x, y = turn(*parts[5][b, n].clamp(0, 1).tolist()[::-1 if swap else 1])
+                if once and any((x - one.x) ** 2 + (y - one.y) ** 2 < 0.1 ** 2 for one in things):
+                    continue
                 things.append(world.Object(*words, x=x, y=y))
             rows.append([answered(world.Scene(things), text, guess) for text in asked])
         return rows
@@ -114,6 +133,8 @@ CORRECT = {                                                   # written otherwis
 WRONG = [
     ("31.1", "base 10", lambda: {**RIGHT, "first_loss": 1.48}),
     ("31.1", "-ln of it", lambda: {**RIGHT, "first_loss": 0.03}),
+    ("31.1", "How many of the 600", lambda: {**RIGHT, "blind": 1 / 6}),
+    ("31.1", "between 0 and 1", lambda: {**RIGHT, "biased": 62.5}),
     ("31.1", "two answers", lambda: {**RIGHT, "blind": 300}),
     ("31.1", "balanced world", lambda: {**RIGHT, "biased": 0.25}),
     ("31.1", "is no share", lambda: {**RIGHT, "biased": 0.8}),
@@ -127,18 +148,36 @@ WRONG = [
     ("31.2", "Only the commonest", commonest),
     ("31.2", "write the mean itself", targets(lambda c, n: min(0.3 * c, 1))),
     ("31.2", "Only those who gave the answer", targets(lambda c, n: min(max(c - 1, 0) / 3, 1))),
+    ("31.2", "'Red' and 'red ' are not", alike(lambda word, other: word == other.lower().strip())),
+    ("31.2", "'Red' is not 'red'", alike(lambda word, other: word == other.lower())),
+    ("31.2", "'red ' is not 'red'", alike(lambda word, other: word == other.strip())),
+    ("31.2", "'dark red' is not", alike(lambda word, other: word in other)),
+    ("31.2", "'re' is not 'red'", alike(lambda word, other: other in word)),
+    ("31.2", "how they begin", alike(lambda word, other: other.startswith(word))),
     ("31.2", "should be float32", lambda p, a: targets(official)(p, a).double()),
     ("31.3", "still carries a gradient", cam(keep=True)),
     ("31.3", "speaks against", cam(end=lambda m: m)),
     ("31.3", "by abs", cam(end=lambda m: m.abs())),
     ("31.3", "its own gradient", cam(weigh=lambda g: g)),
     ("31.3", "all logits together", cam(score=lambda z: z)),
+    ("31.3", "its own highest logit", cam(score=lambda z: z[:, z[0].argmax()])),
+    ("31.3", "may be negative", cam(score=lambda z: z.gather(1, z.abs().argmax(1, keepdim=True)))),
+    ("31.3", "Only one picture", cam(score=lambda z: z.max())),
+    ("31.3", "do not take their mean", cam(score=lambda z: z.amax(1).mean())),
+    ("31.3", "summed over the cells", cam(weigh=lambda g: g.sum(1, keepdim=True))),
+    ("31.3", "cut off at 1", cam(end=lambda m: m.clamp(0, 1))),
+    ("31.3", "zero everywhere", cam(end=lambda m: 0 * m)),
+    ("31.3", "before the sum over the features", features),
+    ("31.3", "not Grad-CAM's", cam(score=lambda z: z[:, 0])),
     ("31.3", "after the softmax", cam(score=lambda z: z.softmax(1).amax(1))),
     ("31.3", "averaged over the features", cam(weigh=lambda g: g.mean(2, keepdim=True))),
     ("31.3", "sum to one", cam(end=lambda m: m.relu() / m.relu().sum(1, keepdim=True).clamp(min=1e-9))),
     ("31.4", "still two softmaxes: F", lambda z, y: F.cross_entropy(z.softmax(-1).flatten(0, 1), y.clamp(min=0).flatten())),
     ("31.4", "Empty places are left out now", lambda z, y: masked(z, y, twice=True)),
     ("31.4", "clamp makes the first answer", lambda z, y: F.cross_entropy(z.flatten(0, 1), y.clamp(min=0).flatten())),
+    ("31.4", "Answer 0 is a real answer", lambda z, y: F.cross_entropy(z[y > 0], y[y > 0])),
+    ("31.4", "Answer 0 is a real answer", lambda z, y: F.cross_entropy(z.flatten(0, 1), y.clamp(min=0).flatten(), ignore_index=0)),
+    ("31.4", "carries no gradient", lambda z, y: masked(z.detach(), y)),
     ("31.4", "sum over the questions", lambda z, y: masked(z, y) * (y >= 0).sum()),
     ("31.4", "divided by all places", lambda z, y: masked(z, y) * (y >= 0).float().mean()),
     ("31.4", "each picture's mean", per_picture),
@@ -151,6 +190,8 @@ WRONG = [
     ("31.5", "padding still counts as words", looking(lambda w, m: w.mean(2))),
     ("31.5", "divided by all places", looking(lambda w, m: (w * m[..., None]).mean(2))),
     ("31.5", "sum of the real words", looking(lambda w, m: (w * m[..., None]).sum(2))),
+    ("31.5", "still looks at the cells", lambda w, m, c: looking()(w, m, c) * m.any(2)[..., None]),
+    ("31.5", "Padding is still in the sum", looking(lambda w, m: w.sum(2) / m.sum(2)[..., None].clamp(min=1))),
     ("31.5", "There is NaN", looking(lambda w, m: (w * m[..., None]).sum(2) / m.sum(2)[..., None])),
     ("31.5", "not divided by the square root", looking(scale=lambda d: 1)),
     ("31.5", "its square root is asked for", looking(scale=lambda d: d)),
@@ -160,7 +201,8 @@ WRONG = [
     ("31.6", "A blind model gets this far", blind),
     ("31.6", "worse than a blind guess", lambda r, q: [["red"] * 8 for _ in q]),
     ("31.6", "Something is read wrongly", reader(swap=True)),
-    ("31.6", "Something is read wrongly", reader(patches=lambda parts: parts[1] > 0)),
+    ("31.6", "Something is read wrongly", reader(turn=lambda x, y: (x, 1 - y))),
+    ("31.6", "Nearly", reader(least=-3.0, once=False)),
     ("31.6", "each with an answer", lambda r, q: ["red"] * len(q)),
     ("31.6", "Every answer is a string", lambda r, q: [[1] * 8 for _ in q]),
 ]
