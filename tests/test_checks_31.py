@@ -87,7 +87,7 @@ def by_the_library(words, mask, cells):
     return q + F.scaled_dot_product_attention(q, cells, cells)
 
 
-def reader(least=-1.5, swap=False, guess=True, turn=lambda x, y: (x, y), once=True):
+def reader(least=-2.0, swap=False, guess=True, turn=lambda x, y: (x, y), once=True):
     """Read the things from the report, with one thing done otherwise."""
     def read_and_reason(report, questions):
         parts = report.split((1, 1, 4, 6, 2, 2), -1)
@@ -112,7 +112,7 @@ def answered(scene, text, guess):
         return world.answer(scene, text)
     except ValueError:
         return {"color": "blue", "shape": "star", "size": "small"}.get(next(
-            (word for word in ("color", "shape", "size") if word in text), ""), "no") if guess else ""
+            (word for word in ("color", "shape", "size") if word in text), ""), "yes") if guess else ""
 
 
 def blind(report, questions):

@@ -250,7 +250,7 @@ check("31.5", look)
 # - `questions`: M lists of eight questions of all standard kinds.
 # - Return M lists of eight answers, strings.
 #
-# Score: the share right. A blind model gets about 36%. **Target: 97%.** How high can you get? The last line below scores a first guess; use it for yours.
+# Score: the share right. A blind model gets about 36%. **Target: 96%.** How high can you get? The last line below scores a first guess; use it for yours.
 
 # %% tags=["nbval-ignore-output"]
 from dataclasses import replace

@@ -106,6 +106,8 @@ def grad_cam(answer):
                  "The gradient is divided by the number of pictures: sum the highest logits, do not take their mean.": gradient / 3}
     matters = gradient.mean(1, keepdim=True)
     plain = (matters * tokens).sum(-1)
+    if same(plain.clamp(0, 1), F.normalize(plain.clamp(min=0), 1, 1)):                   # two mistakes look alike: draw anew
+        return grad_cam(answer)
     got = answer(tokens.clone(), head)
     expect(not isinstance(got, torch.Tensor) or not got.requires_grad, "The map still carries a gradient: detach it.")
     tensor(got, (3, cells), torch.float32, "The map")
@@ -225,7 +227,7 @@ def _noisy(first, count):
 @exercise("31.6", points=4)
 def read_and_reason(answer):
     takes(answer, "report", "questions")
-    report, questions, right = _noisy(2 ** 33 + int(torch.randint(10 ** 6, ())), 400)
+    report, questions, right = _noisy(2 ** 33 + int(torch.randint(10 ** 6, ())), 800)
     got = answer(report.clone(), [list(some) for some in questions])
     expect(isinstance(got, (list, tuple)) and [len(row) for row in got] == [8] * len(right),
            f"Return a list of {len(right)} lists, each with an answer to each of the eight questions.")
@@ -233,11 +235,11 @@ def read_and_reason(answer):
                                                                       'a color, a shape, a size, a number like "2", yes or no.')
     hits = torch.tensor([[a == b for a, b in zip(*rows)] for rows in zip(got, right)]).float()
     score = hits.mean().item()
-    print(f"{score:.1%} of {hits.numel():,} questions about noisy pictures are answered rightly (target: 97%; blind: 36%).")
+    print(f"{score:.1%} of {hits.numel():,} questions about noisy pictures are answered rightly (target: 96%; blind: 36%).")
     expect(score > 0.15, "This is worse than a blind guess: do the answers stand in the order of the pictures and questions?")
     expect(score > 0.50 or answer(report.flip(0), [list(some) for some in questions]) != got,
            "A blind model gets this far: the answers do not depend on what each patch says.")
     expect(score > 0.93, "Something is read wrongly. Print the things of one picture beside the picture: are there as many, is "
                          "each patch with its *center* above 0 one thing, and do x and y come last, in this order?")
-    expect(score >= 0.97, "Nearly. Look at the questions whose description fits no thing, or two. Is a thing missing, or one there "
+    expect(score >= 0.96, "Nearly. Look at the questions whose description fits no thing, or two. Is a thing missing, or one there "
                          "twice?")
