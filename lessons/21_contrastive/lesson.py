@@ -558,7 +558,7 @@ show.figure(fig, alt="Two maps of picture and sentence vectors with a thin line 
                      "partners. Untrained: two far clouds. Trained: see the title.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# The distance of the two middles is the **modality gap** (Liang and others 2022). It is there before training, because each encoder starts in its own narrow cone. The loss only asks that the own partner is nearer than the others, so a gap may stay. What it means for you: compare pictures with sentences, and cosines **within a row**. A cosine of 0.4 alone says nothing.
+# The distance of the two middles is the **modality gap** (Liang and others 2022). It is there before training, because each encoder starts in its own narrow cone. The loss only asks that the own partner is nearer than the others, so a gap may stay. What it means for you: compare pictures with sentences, and cosines **within a row**. A cosine of 0.4 alone says nothing, until you have measured where those of other pairs lie.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The trained model in a pipeline
