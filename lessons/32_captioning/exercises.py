@@ -31,7 +31,7 @@ from mmcourse.models.transformer import Decoder
 # | `losses` | a caption of 7 words between START and END: how many words does the loss count? |
 # | `clipped` | clipped precision of words: "a a a circle", reference "a red circle" |
 # | `brevity` | BLEU's brevity penalty: caption of 4 words, reference of 8 |
-# | `all_right` | each word is right with chance 0.98: the chance that all 20 are |
+# | `all_right` | each word is right with chance 0.98: chance that all 20 are |
 # | `longer` | log-probabilities −1.2 (3 words) and −1.8 (6); length penalty 1: does the longer win? |
 # | `one_picture` | CIDEr-D of a perfect caption, one picture in the test set |
 # | `swapped` | precision of single words: "a blue circle and a red square", reference "a red circle and a blue square" |
