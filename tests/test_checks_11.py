@@ -140,7 +140,7 @@ WRONG = [
     ("11.6", "larger number", lambda cells, color: (-((cells - color) ** 2).sum(-1)).softmax(0)),
     ("11.6", "Sharper will not help",
      lambda cells, color: (100 * (cells - cells.mean(0)) @ (color - cells.mean(0))).softmax(0)),
-    ("11.6", "holds NaN", lambda cells, color: cells.sum(-1) * torch.nan),
+    ("11.6", "there is a NaN", lambda cells, color: cells.sum(-1) * torch.nan),
     ("11.6", "sum to one", lambda cells, color: -((cells - color) ** 2).sum(-1)),
 ]
 

@@ -7,7 +7,7 @@ import prove
 import torch
 import torch.nn.functional as F
 
-from mmcourse.checks.set_13 import _first_only, _language, merges
+from mmcourse.checks.set_13 import _apart, _first_only, _language, merges
 from mmcourse.models.tokenizer import BPE
 
 RIGHT = {"blind": 50.0, "loss": 0.693, "ratio": 54.6, "nucleus": 3, "cache": 512, "below": False}
@@ -52,6 +52,14 @@ def batch(prompts, pad, *, left=True, places="real", see="real", diagonal=True, 
     return tokens, there, mask, following
 
 
+def by_number(prompts, pad):
+    """Padding found by its number, and not by the lengths."""
+    tokens = batch(prompts, pad)[0]
+    real = tokens != pad
+    mask = torch.where(real[..., None], real[:, None] & torch.ones(6, 6).tril().bool(), torch.eye(6, dtype=torch.bool))
+    return tokens, (real.cumsum(1) - 1).clamp(min=0), mask, real.sum(1)
+
+
 def beam(first, then, length, width):
     going = [(first[i].item(), [i]) for i in range(len(first))]
     for _ in range(length - 1):
@@ -85,12 +93,23 @@ WRONG = [
     ("13.2", "yours begins with", lambda words, n: merges(words, n, within=False)),
     ("13.2", "One merge was asked for", lambda words, n: merges(words, n + 1)),
     ("13.2", "count anew", lambda words, n: merges(words, 1) + [["a", "b"]] * (n - 1)),
+    ("13.2", "side by side", lambda words, n: merges(words, n, tally=_apart)),
+    ("13.2", "once for each word: it may", lambda words, n: merges(words, n, tally=set)),
+    ("13.2", "one merge can be learned", lambda words, n: merges(words, n) if max(words.values()) > 1 else []),
+    ("13.2", "nothing is learned", lambda words, n: merges(words, max(n, 1))),
     ("13.2", "a list of pairs", lambda words, n: {"ab": 1}),
     ("13.3", "do not sum to one", lambda x, p, t: cut(x, p, t, normalize=False)),
     ("13.3", "temperature is not used", lambda x, p, t: cut(x, p, 1.0)),
     ("13.3", "multiplied by the temperature", lambda x, p, t: cut(x, p, 1 / t)),
     ("13.3", "come out sorted", lambda x, p, t: cut(x, p, t, back=False)),
     ("13.3", "crosses p was dropped", lambda x, p, t: cut(x, p, t, cross=False).nan_to_num(0)),
+    ("13.3", "crosses p was dropped", lambda x, p, t: cut(x, p, t, cross=False)),
+    ("13.3", "keeps four", lambda x, p, t: (lambda c, o: torch.zeros_like(c).scatter(-1, o, c * (c.cumsum(-1) - c <= p)) / (
+        c * (c.cumsum(-1) - c <= p)).sum(-1, keepdim=True))(*(x / t).softmax(-1).sort(-1, descending=True))),
+    ("13.3", "nothing is cut off", lambda x, p, t: cut(x, p, t) * (torch.nan if p == 1 else 1)),
+    ("13.3", "temperature is not used", lambda x, p, t: cut(x, p, max(t, 1.0))),
+    ("13.3", "temperature is not used", lambda x, p, t: cut(x, p, min(t, 1.0))),
+    ("13.3", "not the chances of the nucleus", lambda x, p, t: cut(x, max(p, 0.4), t)),
     ("13.3", "Nothing was cut off", lambda x, p, t: (x / t).softmax(-1)),
     ("13.3", "the likeliest always stays", lambda x, p, t: cut(x, p, t) if p > 0.1 else torch.zeros_like(x)),
     ("13.4", "still shifts twice", lambda x, tokens, pad: loss(x, tokens, pad, by=2)),
@@ -101,6 +120,11 @@ WRONG = [
                                                                  ignore_index=pad)),
     ("13.4", "divided by all positions", lambda x, tokens, pad: loss(x, tokens, pad, pieces="all")),
     ("13.4", "rows' means", lambda x, tokens, pad: loss(x, tokens, pad, pieces="rows")),
+    ("13.4", "roll brings the first", lambda x, tokens, pad: F.cross_entropy(x.flatten(0, 1), tokens.roll(-1, 1).flatten(),
+                                                                             ignore_index=pad)),
+    ("13.4", "This is the sum", lambda x, tokens, pad: loss(x, tokens, pad) * (tokens[:, 1:] != pad).sum()),
+    ("13.4", "in bits", lambda x, tokens, pad: loss(x, tokens, pad) / math.log(2)),
+    ("13.4", "padding is still counted", lambda x, tokens, pad: loss(x, tokens, 0)),
     ("13.4", "should have the shape ()", lambda x, tokens, pad: loss(x, tokens, pad, pieces="none")),
     ("13.5", "pad on the left", lambda prompts, pad: batch(prompts, pad, left=False)),
     ("13.5", "still counts as places", lambda prompts, pad: batch(prompts, pad, places="all")),
@@ -110,9 +134,15 @@ WRONG = [
     ("13.5", "must be causal", lambda prompts, pad: batch(prompts, pad, see="future")),
     ("13.5", "itself included", lambda prompts, pad: batch(prompts, pad, see="past")),
     ("13.5", "itself and nothing else", lambda prompts, pad: batch(prompts, pad, diagonal=False)),
+    ("13.5", "was taken for padding", by_number),
+    ("13.5", "upside down", lambda prompts, pad: (lambda t, p, m, n: (t, p, ~m, n))(*batch(prompts, pad))),
+    ("13.5", "Row 0 of tokens", lambda prompts, pad: batch(prompts, 0)),
     ("13.5", "at the padded length", lambda prompts, pad: batch(prompts, pad, after=None)),
     ("13.5", "one too small", lambda prompts, pad: batch(prompts, pad, after=-1)),
-    ("13.6", "about what greedy finds", lambda first, then, length: beam(first, then, length, 1)),
+    ("13.6", "fewer than greedy", lambda first, then, length: beam(first, then.T, length, 60)),
+    ("13.6", "the likeliest text of 1", lambda first, then, length: beam(first, then, 10, 60)),
+    ("13.6", "whole number", lambda first, then, length: [True] * length),
+    ("13.6", "greedy finds about 34", lambda first, then, length: beam(first, then, length, 1)),
     ("13.6", "close: keep more", lambda first, then, length: beam(first, then, length, 4)),
     ("13.6", "a list of 10", lambda first, then, length: [0]),
 ]

@@ -62,12 +62,12 @@ check("13.1", predictions)
 # Write the training of BPE on words with counts.
 #
 # - `words` is a dict, word → how often it occurs; every word starts as its letters. `number` is how many merges to learn.
-# - Each merge joins the pair of neighbors that occurs most often, counted over all occurrences of all words, everywhere it stands, from left to right. The check has no ties.
+# - Each merge joins the pair of neighbors that stands side by side most often, counted over all occurrences of all words (a, a stands twice in a a a). Join from left to right: a a a becomes aa a. The check has no ties.
 
 # %% [markdown] task="13.2"
 # - Return the merges in order, as a list of pairs `[left, right]`. Pairs never reach over the end of a word. If no pair is left, return fewer.
 #
-# Example: `{"low": 5, "lower": 2, "new": 6}` with 2 merges. The pair n, e occurs 6 times, l, o and o, w 7 times each (a tie, which the check avoids), e, w 6 times.
+# Example: `{"low": 5, "lot": 2, "no": 6}` with 2 merges gives `[["l", "o"], ["n", "o"]]`: l, o stands there 7 times; then n, o 6 times and lo, w 5 times.
 
 # %% answer="13.2"
 def learn_merges(words, number):
@@ -149,7 +149,7 @@ check("13.3", nucleus)
 # </details>
 
 # %% [markdown] task="13.4"
-# ## 13.4 Find the bug: one loss too good, one too bad
+# ## 13.4 Find the bugs: a perfect model is punished
 # *3 points · 15 minutes · medium*
 #
 # A colleague's loss runs, and it even falls during training. But the model writes nonsense. The **invariant**: logits that are sure of the true next token must give a loss of zero. Run it and see.
@@ -165,6 +165,7 @@ def loss_broken(logits, tokens, pad):
 
 tokens = torch.tensor([[1, 5, 2, 7, 0, 0], [1, 3, 4, 6, 2, 0]])      # 0 is padding
 perfect = F.one_hot(tokens.roll(-1, 1), 8).float() * 30                  # sure of the next token
+perfect[tokens.roll(-1, 1) == 0] = 0                                     # and knows nothing of padding
 print(f"loss of a perfect model: {loss_broken(perfect, tokens, pad=0):.2f}")
 
 # %% [markdown] task="13.4"
@@ -218,6 +219,7 @@ print("token 8 stands at place", places[1, -1].item(), "and sees", mask[1, -1].s
 # %% [markdown] task="13.5"
 # **The invariant:** a prompt in a batch is what it is alone: its first token at place 0, and it sees no padding. Write the function as it should be.
 #
+# - Go by the lengths: a prompt may itself contain the number `pad` (ours begin with 0).
 # - `places`: 0 for the padding, then 0, 1, 2, ... for the real tokens. `next_place`: where the first new token will stand.
 # - `mask`: a real token sees the real tokens up to itself; a padding token sees itself and nothing else.
 
@@ -249,7 +251,7 @@ check("13.5", prepare)
 #
 # <details><summary>Hint 2</summary>
 #
-# With `real` (B, T), the places are `real.cumsum(1) - 1`, but not below 0. The mask is "not later than I" and "real", and the diagonal for the padding.
+# With `real` (B, T), the columns of real tokens by the prompts' lengths, the places are `real.cumsum(1) - 1`, but not below 0. The mask is "not later than I" and "real", and the diagonal for the padding.
 #
 # </details>
 
@@ -263,7 +265,7 @@ check("13.5", prepare)
 # - Return a list of `length` token ids with as high a total log-probability as you can find.
 
 # %% [markdown] task="13.6"
-# - Score: over 120 random languages of 12 tokens and texts of 10, how often your text is the very best there is. **Target: 95%.** Greedy finds it in few of them, a small beam in more.
+# - Score: over 120 random languages of 12 tokens and texts of 10, how often your text is the very best there is. **Target: 95%.** Greedy finds it in about a quarter of them, a small beam in more.
 
 # %% answer="13.6"
 def likeliest(first, then, length):

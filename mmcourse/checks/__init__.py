@@ -115,22 +115,23 @@ def numbers(answer, *names):
 
 def tensor(got, shape, dtype, what="The result"):
     """`got` is a tensor of this shape and dtype (a torch dtype), and finite where it is a float."""
-    expect(got is not None, f"{what} is None: does the function end with a return?")
-    expect(isinstance(got, torch.Tensor), f"{what} should be a torch tensor, and is a {type(got).__name__}.")
-    expect(tuple(got.shape) == tuple(shape), f"{what} should have the shape {tuple(shape)}, and has {tuple(got.shape)}.")
-    expect(got.dtype == dtype, f"{what} should be {str(dtype).removeprefix('torch.')}, and is "
+    expect(got is not None, "None came back: does the function end with a return?")
+    expect(isinstance(got, torch.Tensor), f"{what} should be a torch tensor, not a {type(got).__name__}.")
+    expect(tuple(got.shape) == tuple(shape), f"{what} should have the shape {tuple(shape)}, not {tuple(got.shape)}.")
+    expect(got.dtype == dtype, f"{what} should be {str(dtype).removeprefix('torch.')}, not "
                                f"{str(got.dtype).removeprefix('torch.')}.")
     if dtype.is_floating_point:
-        expect(not got.isnan().any(), f"{what} holds NaN (not a number).")
-        expect(got.isfinite().all(), f"{what} holds an infinite number.")
+        expect(not got.isnan().any(), f"{what} should be numbers: there is a NaN (not a number).")
+        expect(got.isfinite().all(), f"{what} should be finite: there is an infinite number.")
 
 
 def close(got, want, hint, tolerance=1e-5):
     """Largest difference within the tolerance, else the hint with the place and the two numbers."""
-    difference = (got.detach() - want.detach()).abs()
-    if difference.max() > tolerance:
+    difference = (got.detach() - want.detach()).abs().nan_to_num(torch.inf)
+    if difference.numel() and difference.max() > tolerance:
         place = tuple(int(i) for i in (difference == difference.max()).nonzero()[0])
-        raise Hint(f"{hint} At {place} the answer is {want[place].item():.4f}, and yours gives {got[place].item():.4f}.")
+        raise Hint(f"{hint} {f'At {place} the' if place else 'The'} answer is {want[place].item():.4f}, and yours gives "
+                   f"{got[place].item():.4f}.")
 
 
 def same(got, want, tolerance=1e-5):
