@@ -140,6 +140,20 @@ WRONG = [
     ("11.6", "larger number", lambda cells, color: (-((cells - color) ** 2).sum(-1)).softmax(0)),
     ("11.6", "Sharper will not help",
      lambda cells, color: (100 * (cells - cells.mean(0)) @ (color - cells.mean(0))).softmax(0)),
+    ("11.2", "is hidden: hide the scores before", lambda q, k, v, mask=None: plain(q, k, v, mask, after=lambda w, m: w * m / (
+        w * m).sum(-1, keepdim=True).clamp_min(1e-9))),
+    ("11.2", "number of keys", lambda q, k, v, mask=None: plain(q, k, v, mask, hide=low, divisor=k.shape[-2] ** 0.5)),
+    ("11.2", "are exchanged", lambda q, k, v, mask=None: plain(q, k, v, mask, hide=low)[::-1]),
+    ("11.4", "one wide head", lambda x, q, k, v, o, n, mask=None: mine(x, q, k, v, o, 1, mask)),
+    ("11.4", "not that of torch", lambda x, q, k, v, o, n, mask=None: mine(x, q, k, v, o, 2, mask)),
+    ("11.4", "taken to be causal", lambda x, q, k, v, o, n, mask=None: mine(
+        x, q, k, v, o, n, None if mask is None else torch.ones(mask.shape).tril().bool())),
+    ("11.5", "in a batch should give what it gives alone", lambda layer, w, n: vectors(layer, w, n.flip(0), torch.logical_not, word_mean)),
+    ("11.5", "divided by all places", lambda layer, w, n: vectors(layer, w, n, torch.logical_not, lambda y, real: (y * real[..., None]).mean(1))),
+    ("11.5", "still counts the rows", lambda layer, w, n: vectors(layer, w, n, torch.logical_not, lambda y, real: y.sum(1) / real.sum(
+        1, keepdim=True))),
+    ("11.6", "needs a minus", lambda cells, color: (1e3 * (cells - color).square().sum(-1)).softmax(-1)),
+    ("11.6", "same direction", lambda cells, color: (1e4 * F.cosine_similarity(cells, color[None])).softmax(-1)),
     ("11.6", "there is a NaN", lambda cells, color: cells.sum(-1) * torch.nan),
     ("11.6", "sum to one", lambda cells, color: -((cells - color) ** 2).sum(-1)),
 ]

@@ -77,6 +77,19 @@ def least_squares(tokens, labels, new):
     return (asked @ torch.linalg.lstsq(known, F.one_hot(labels).float()).solution).argmax(1)
 
 
+def ridge(strength):
+    def learn(tokens, labels, new):
+        x, y = tokens - tokens.mean(0), F.one_hot(labels, 4).float()
+        return ((new - tokens.mean(0)) @ torch.linalg.solve(x.T @ x + strength * torch.eye(128), x.T @ (y - y.mean(0)))).argmax(1)
+    return learn
+
+
+def by_factor(position, side):
+    n = round((len(position) - 1) ** 0.5)
+    larger = F.interpolate(position[1:].T.reshape(1, -1, n, n), scale_factor=side / n, mode="bilinear")[0]
+    return torch.cat([position[:1], larger.flatten(1).T])
+
+
 def nearest(tokens, labels, new):
     return labels[torch.cdist(new, tokens).argmin(1)]
 
@@ -113,10 +126,18 @@ WRONG = [
     ("14.3", "bias is missing", vit_input(bias=False)),
     ("14.3", "column by column", vit_input(cells=lambda g: g.transpose(2, 3).flatten(2).transpose(1, 2))),
     ("14.3", "Channels and places are mixed", vit_input(cells=lambda g: g.reshape(len(g), -1, g.shape[1]))),
+    ("14.3", "Token 0 holds its position alone", vit_input(join=lambda c, x, p: torch.cat([0 * c, x], 1) + p)),
+    ("14.3", "Only the class token", vit_input(join=lambda c, x, p: torch.cat([c + p[0], x], 1))),
+    ("14.3", "the same position", vit_input(join=lambda c, x, p: torch.cat([c, x], 1) + p[0])),
+    ("14.3", "positions from 0 on", vit_input(join=lambda c, x, p: torch.cat([c + p[0], x + p[:-1]], 1))),
     ("14.3", "should have the shape", vit_input(join=lambda c, x, p: x + p[1:])),
     ("14.4", "class token's vector is missing", lambda p, s: resized()(p, s)[1:]),
     ("14.4", "class token's vector has changed", lambda p, s: resized()(p, s) + torch.eye(1 + s * s, p.shape[1])),
     ("14.4", "class token's vector has changed", lambda p, s: torch.cat([torch.zeros_like(p[:1]), resized()(p, s)[1:]])),
+    ("14.4", "stands last", lambda p, s: resized()(p, s).roll(-1, 0)),
+    ("14.4", "positions are needed", by_factor),
+    ("14.4", "without antialiasing", resized(antialias=True)),
+    ("14.4", "positions are needed", lambda p, s: p if s * s < len(p) else resized()(p, s)),
     ("14.4", "line after line", laid_again),
     ("14.4", "one old place", resized("nearest")),
     ("14.4", "corners are aligned", resized(align_corners=True)),
@@ -132,6 +153,7 @@ WRONG = [
     ("14.6", "hardly better than chance", lambda t, y, new: torch.zeros(len(new), dtype=torch.int64)),
     ("14.6", "all 128 directions alike", nearest),
     ("14.6", "Keep its weights small", least_squares),
+    ("14.6", "held too small", ridge(100.0)),
     ("14.6", "should be int64", lambda t, y, new: F.one_hot(nearest(t, y, new)).float().argmax(1).float()),
 ]
 

@@ -29,7 +29,7 @@ from mmcourse.recipes.vision import pictures
 # | `numbers` | how many numbers are in one color patch of 16 × 16 pixels? |
 # | `patches` | 224 × 224 pixels, patches of 16 × 16: how many patches? |
 # | `tokens` | how many tokens does a ViT with a class token give for it? |
-# | `pairs` | patches half as wide: attention compares how many times as many pairs? |
+# | `pairs` | patches of 8 × 8 in place of 16 × 16, no class token: how many times as many pairs does attention compare? |
 # | `llava` | pictures of 336 × 336, patches of 14 × 14; a language model gets all tokens but the class token: how many? |
 # | `bag` | a ViT without positions; patches are shuffled; does the class token change? |
 
@@ -126,10 +126,10 @@ check("14.3", embed)
 # ## 14.4 A larger picture
 # *3 points · 15 minutes · medium*
 #
-# A ViT was trained on 8 × 8 patches and now gets a picture of 12 × 12. It has 64 positions, and needs 144. Stretch them: read the 64 vectors as a picture with D channels, and resize that picture.
+# A ViT was trained on pictures of 8 rows and columns of patches; now one has 12 of each. It has 64 positions, and needs 144. Stretch them: read the 64 vectors as a picture with D channels, and resize that picture.
 #
-# - `position` (1 + n · n, D), the class token's first; `side`, the new number of patches along a side.
-# - Return (1 + side · side, D). Use bilinear interpolation in which pixels are areas (`align_corners=False`, torch's default). The class token has no place: its vector stays as it is.
+# - `position` (1 + n · n, D), the class token's first; `side`, the new number of patches along a side, larger or smaller.
+# - Return (1 + side · side, D). Use bilinear interpolation, the weighted mean of the four nearest, in which pixels are areas: `F.interpolate(..., mode="bilinear")`. The class token has no place: its vector stays as it is.
 
 # %% answer="14.4"
 def stretch(position, side):
@@ -178,7 +178,7 @@ print("the mark is at", grid.abs().sum((0, 1)).nonzero().tolist(), "and should b
 print("its values are", grid[0, :, 2, 3].tolist(), "and should be [5.0, 6.0, 7.0]")
 
 # %% [markdown] task="14.5"
-# Write the function as it should be. There are two mistakes. (LLaVA's users met the first one as *575 instead of 576 picture tokens*.)
+# Write the function as it should be. There are two mistakes.
 
 # %% answer="14.5"
 def feature_grid(tokens):
@@ -205,7 +205,7 @@ check("14.5", feature_grid)
 
 # %% [markdown] task="14.6"
 # ## 14.6 Open challenge: four shapes it never saw
-# *4 points · 25 minutes · hard*
+# *4 points · 25 minutes · medium*
 #
 # The shipped encoder has seen circles, squares, triangles and stars. The world also has crosses, diamonds, hearts and crowns. Teach it these from 180 examples, with the encoder frozen.
 #
@@ -250,7 +250,7 @@ check("14.6", learn_shapes)
 # %% [markdown] task="14.6"
 # <details><summary>Hint 1</summary>
 #
-# A linear layer for four shapes has 129 unknowns for each, and you have 180 examples. It can fit nearly anything, chance included. What keeps weights small?
+# A linear layer for four shapes has 129 unknowns for each, and you have 180 examples. Solved by least squares, it can fit nearly anything, chance included. What keeps weights small?
 #
 # </details>
 #

@@ -29,9 +29,8 @@ def predictions(answer):
 
 
 def _masked_inputs():
-    shape = [int(torch.randint(low, 8, ())) for low in (2, 2, 3, 4)]
-    batch, length, keys, width = shape
-    query, key, value = (torch.randn(batch, n, w) for n, w in ((length, width), (keys, width), (keys, width + 1)))
+    batch, length, keys, width = (torch.randperm(5)[:4] + 3).tolist()                  # all different
+    query, key, value = (torch.randn(batch, n, w) for n, w in ((length, width), (keys, width), (keys, 9)))
     mask = torch.rand(batch, length, keys) > 0.4
     mask[..., 0], mask[..., 1] = True, False                # every row has something to see and something hidden
     return query, key, value, mask
@@ -46,6 +45,8 @@ def attention(answer):
         got = answer(query, key, value, hidden)
         expect(isinstance(got, (tuple, list)) and len(got) == 2, "Return two things: the mixed values and the weights.")
         output, weights = got
+        expect(not isinstance(output, torch.Tensor) or output.shape != (*query.shape[:-1], key.shape[-2]),
+               "The two results are exchanged: the output first, then the weights.")
         tensor(output, (*query.shape[:-1], value.shape[-1]), torch.float32, "The output")
         tensor(weights, (*query.shape[:-1], key.shape[-2]), torch.float32, "The weights")
         want = F.scaled_dot_product_attention(query, key, eye, attn_mask=hidden)
@@ -64,11 +65,18 @@ def attention(answer):
                "The scores are not scaled: divide by the square root of the width d.")
         expect(not same(weights, F.scaled_dot_product_attention(query, key, eye, hidden, scale=1 / query.shape[-1])),
                "The scores are divided by d: divide by its square root.")
+        for name, count in (("keys", key.shape[-2]), ("queries", query.shape[-2])):
+            expect(not same(weights, F.scaled_dot_product_attention(query, key, eye, hidden, scale=count ** -0.5)),
+                   f"The scores are divided by the root of the number of {name}: divide by that of the width d.")
         close(weights, want, "The weights are not torch's.")
         close(output, F.scaled_dot_product_attention(query, key, value, hidden), "The output is not torch's.")
     loud = answer(torch.full_like(query, 300.0), torch.full_like(key, -300.0), value, mask)[1]
     expect(not loud.isnan().any() and loud[~mask].abs().max() == 0 and same(loud.sum(-1), torch.ones_like(loud.sum(-1))),
            "With scores of minus 100,000 a hidden key still takes weight: the number in its place is not low enough.")
+    high = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    weights = answer(torch.tensor([[[300.0, 0.0]]]), high, high, torch.tensor([[[False, True]]]))[1]
+    expect(same(weights, torch.tensor([[[0.0, 1.0]]])), "A hidden key with a huge score takes all the weight before it is hidden: hide "
+                                                        "the scores before the softmax.")
     blind = mask.clone()
     blind[0, 0] = False
     output, weights = answer(query, key, value, blind)
@@ -107,9 +115,14 @@ def batch_mask(answer):
 @exercise("11.4", points=4)
 def multi_head(answer):
     takes(answer, "x", "w_query", "w_key", "w_value", "w_output", "num_heads", "mask")
-    batch, length, heads, width = 3, 5, 4, 8
+    for heads, width in ((2, 6), (3, 4), (4, 8)):
+        _multi_head(answer, int(torch.randint(2, 5, ())), int(torch.randint(5, 8, ())), heads, width)
+
+
+def _multi_head(answer, batch, length, heads, width):
     x, weights = torch.randn(batch, length, heads * width), [torch.randn(heads * width, heads * width) / 4 for _ in "qkvo"]
-    mask = torch.ones(length, length, dtype=torch.bool).tril()
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    mask = (torch.rand(length, length) < 0.5) | torch.eye(length, dtype=torch.bool)
     library = torch.nn.MultiheadAttention(heads * width, heads, bias=False, batch_first=True)
     with torch.no_grad():                                    # torch keeps its matrices transposed: y = x @ W.T
         library.in_proj_weight.copy_(torch.cat([w.T for w in weights[:3]]))
@@ -118,7 +131,7 @@ def multi_head(answer):
 
     def split(y):
         return y.view(batch, length, heads, width).transpose(1, 2)
-    for hidden in (None, mask):
+    for hidden in (None, causal, mask):
         got = answer(x, *weights, heads, hidden)
         tensor(got, x.shape, torch.float32)
         want = library(x, x, x, attn_mask=None if hidden is None else ~hidden, need_weights=False)[0]
@@ -159,20 +172,23 @@ def multi_head(answer):
             inverse = F.scaled_dot_product_attention(q, k, v, ~hidden).transpose(1, 2).reshape(x.shape) @ weights[3]
             expect(not same(got[:, :-1], inverse[:, :-1], 1e-4), "The mask is read the wrong way round: True = may look.")
             expect(not same(got, library(x, x, x, need_weights=False)[0], 1e-4), "The mask is not used.")
+        if hidden is mask:
+            past = library(x, x, x, attn_mask=~causal, need_weights=False)[0]
+            expect(not same(got, past, 1e-4), "The mask is taken to be causal, whatever it holds.")
         close(got, want, "The result is not that of torch.nn.MultiheadAttention.", 1e-4)
 
 
 @exercise("11.5", points=3)
 def padded_sentences(answer):
     takes(answer, "attention", "embeddings", "lengths")
-    library = torch.nn.MultiheadAttention(8, 2, batch_first=True)
-    words, lengths = torch.randn(3, 4, 8), torch.tensor([4, 2, 3])
+    library = torch.nn.MultiheadAttention(8, (1, 2, 4)[int(torch.randint(3, ()))], batch_first=True)
+    words, lengths = torch.randn(4, 5, 8), torch.tensor([5, 1, 3, int(torch.randint(2, 5, ()))])[torch.randperm(4)]
     alone = torch.stack([library(words[b:b + 1, :n], words[b:b + 1, :n], words[b:b + 1, :n])[0][0].mean(0)
                          for b, n in enumerate(lengths.tolist())])
-    padded = torch.cat([words, torch.randn(3, 3, 8)], dim=1)
+    padded = torch.cat([words, torch.randn(4, 3, 8)], dim=1)
     more = answer(library, padded, lengths)
-    tensor(more, (3, 8), torch.float32)
-    hidden = torch.arange(7) < lengths[:, None]
+    tensor(more, (4, 8), torch.float32)
+    hidden = torch.arange(8) < lengths[:, None]
     wrong = library(padded, padded, padded, key_padding_mask=hidden)[0]
     average = (wrong * hidden[..., None]).sum(1) / lengths[:, None]
     expect(not same(more, average), "The mask still says the opposite: in torch.nn.MultiheadAttention True means hidden.")
@@ -182,8 +198,13 @@ def padded_sentences(answer):
     right = library(padded, padded, padded, key_padding_mask=~hidden)[0]
     expect(not same(more, right.mean(1)), "The attention is right now, but the mean still counts the padding: average over "
                                           "the real words only.")
+    expect(not same(more, (right * hidden[..., None]).mean(1)), "The sum counts words only, but is divided by all places: divide by "
+                                                               "`lengths`.")
+    expect(not same(more, right.sum(1) / lengths[:, None]), "The sum still counts the rows of padding.")
     got = answer(library, words, lengths)
-    tensor(got, (3, 8), torch.float32)
+    expect(not isinstance(got, torch.Tensor) or not got.isnan().any(),
+           "In the longest sentence every key is hidden, so there is NaN: in key_padding_mask True means hidden.")
+    tensor(got, (4, 8), torch.float32)
     expect(same(got, more), "More padding still changes the sentence vectors: three random vectors behind the words must "
                             "change nothing.")
     close(got, alone, "A sentence in a batch should give what it gives alone.")
@@ -195,7 +216,7 @@ HELD_OUT = range(2**33, 2**33 + 200)
 @exercise("11.6", points=4)
 def look_for(answer):
     takes(answer, "cells", "color")
-    inside, sharper, brightest = [], [], []
+    inside, sharper, brightest, farthest, by_color = [], [], [], [], {}
     for seed in HELD_OUT:
         scene = world.sample(seed)
         pixels = torch.tensor(world.draw([scene], 64)[0]).float() / 255
@@ -209,9 +230,17 @@ def look_for(answer):
         touched = masks.unfold(0, 4, 4).unfold(1, 4, 4).flatten(2).any(-1).reshape(256)
         inside.append(weights[touched].sum().item())
         sharper.append(touched[weights.argmax()].item())             # what an ever sharper softmax would give
+        far = (cells - torch.tensor(world.COLORS[color]) / 255).square().sum(-1)
+        farthest.append((far[weights.argmax()] > far.max() - 1e-4).item())
+        by_color.setdefault(color, []).append(inside[-1])
         brightest.append((cells[weights.argmax()] > 0.97).all().item())
     score, sharpened, bright = sum(inside) / 200, sum(sharper) / 200, sum(brightest) > 100
     print(f"Of the weight, {score:.1%} lies on things of the asked color (target: 90%).")
+    expect(score >= 0.9 or sum(farthest) < 195, "The weight lies where the color is least like the one that is asked for: the score "
+                                                    "needs a minus.")
+    never = [color for color, found in by_color.items() if sum(found) < 0.7 * len(found)]
+    expect(score >= 0.9 or never != ["black"], "All colors are found but black: black and paper have the same direction, so no angle tells "
+                                               "them apart. Take the negative squared distance between two colors.")
     expect(score >= 0.9 or not bright, "Most of the weight lies elsewhere: bright cells win a dot product, and paper is "
            "the brightest. Take the negative squared distance between two colors as the score.")
     expect(score >= 0.9 or sharpened < 0.9, "The order is right, but 256 small weights add up: multiply the scores by a "
