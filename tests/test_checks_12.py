@@ -157,11 +157,18 @@ WRONG = [
     ("12.3", "the x that came in", first_x),
     ("12.3", "stream itself was normalized", normed_stream),
     ("12.3", "norm2 is not used", one_norm),
+    ("12.3", "second residual is missing", lambda x, a, t, n, m, first: (
+        (lambda y: t(m(y)))(x + a(n(x))) if first else (lambda y: m(t(y)))(n(x + a(x))))),
+    ("12.3", "first residual is missing", lambda x, a, t, n, m, first: (
+        (lambda y: y + t(m(y)))(a(n(x))) if first else (lambda y: m(y + t(y)))(n(a(x))))),
+    ("12.3", "attention comes first", lambda x, a, t, n, m, first: (
+        (lambda y: y + a(n(y)))(x + t(m(x))) if first else (lambda y: n(y + a(y)))(m(x + t(x))))),
     ("12.3", "attention is used twice", lambda x, a, t, n, m, first: blocks(x, a, a if first else t, n, m, first)),
     ("12.4", "It still shifts", shifted),
     ("12.4", "number of all places", lambda logits, target: (each(logits, target) * (target != 0)).mean()),
     ("12.4", "Padding is learned", lambda logits, target: each(logits, target).mean()),
     ("12.4", "END is left out", lambda logits, target: each(logits, target)[target > 2].mean()),
+    ("12.4", "number of rows", lambda logits, target: each(logits, target)[target != 0].sum() / len(target)),
     ("12.4", "This is the sum", lambda logits, target: each(logits, target)[target != 0].sum()),
     ("12.4", "mean of the rows' means", row_means),
     ("12.4", "A softmax before", lambda logits, target: F.cross_entropy(logits.softmax(-1).mT, target, ignore_index=0)),
@@ -172,6 +179,10 @@ WRONG = [
     ("12.5", "does not stop at END", lambda g, s, n: writer(g, s, n, stop="never", fill=False)),
     ("12.5", "as short as possible", lambda g, s, n: writer(g, s, n, stop="never")),
     ("12.5", "must hold only PAD", lambda g, s, n: writer(g, s, n, fill=False)),
+    ("12.5", "must hold only PAD", lambda g, s, n: (lambda t: torch.where((t == 0), 2, t))(writer(g, s, n))),
+    ("12.5", "hand the start words", lambda g, s, n: writer(g, torch.ones_like(s), n)),
+    ("12.5", "Row 2 should be", lambda g, s, n: (lambda t: torch.cat([t[:2], (t[2:3] > 2) * (11 - t[2:3]) + (t[2:3] == 2) * 2, t[3:]]))(
+        writer(g, s, n))),
     ("12.5", "again and again", lambda g, s, n: writer(g, s, n, last=False)),
     ("12.5", "not the likeliest words",
      lambda g, s, n: writer(lambda text: g(text)[..., [0, 1, 2, 8, 7, 6, 5, 4, 3]], s, n)),
@@ -183,7 +194,10 @@ WRONG = [
     ("12.6", "its own place", lambda d, back: (100 * torch.eye(d), torch.eye(d))),
     ("12.6", "looks ahead", lambda d, back: turn_waves(d, back, sign=-1)),
     ("12.6", "becomes sharper", lambda d, back: turn_waves(d, back, 3.0)),
-    ("12.6", "some values of `back` only", lambda d, back: turn_waves(d, 3)),
+    ("12.6", "it is not read", lambda d, back: turn_waves(d, 3)),
+    ("12.6", "it is not read", lambda d, back: turn_waves(d, 1)),
+    ("12.6", "too far", lambda d, back: turn_waves(d, back + 1)),
+    ("12.6", "some values of `back` only", lambda d, back: turn_waves(d, min(back, 3))),
     ("12.6", "Return two matrices", lambda d, back: torch.eye(d)),
 ]
 

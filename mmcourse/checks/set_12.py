@@ -55,7 +55,7 @@ def _turned(x, angles):
 def turn(answer):
     takes(answer, "x", "places")
     width = 2 * int(torch.randint(3, 9, ()))
-    x, places = torch.randn(3, 5, width), torch.rand(5).mul(40).add(1).double()
+    x, places = torch.randn(3, 5, width), torch.tensor([0.0, 7.0, -2.5, *torch.rand(2).mul(40).add(1).tolist()]).double()
     got = answer(x.clone(), places.float())
     tensor(got, x.shape, torch.float32)
     rates = 10000.0 ** (-torch.arange(0, width, 2).double() / width)
@@ -116,6 +116,14 @@ def block(answer):
             expect(not same(got, swapped), where + "the two norms are exchanged: norm1 belongs to attention.")
             bare = think(norm2(attend(norm1(x)))) if first else norm2(think(norm1(attend(x))))
             expect(not same(got, bare), where + "the residual is missing: what a part computes is added to the stream.")
+            alone = think(norm2(pre)) if first else norm2(think(post))
+            expect(not same(got, alone), where + "the second residual is missing: what `think` computes is added to what it reads from.")
+            early = attend(norm1(x)) if first else norm1(attend(x))
+            early = early + think(norm2(early)) if first else norm2(early + think(early))
+            expect(not same(got, early), where + "the first residual is missing: what `attend` computes is added to x.")
+            turned = x + think(norm2(x)) if first else norm2(x + think(x))
+            turned = turned + attend(norm1(turned)) if first else norm1(turned + attend(turned))
+            expect(not same(got, turned), where + "the order is turned around: attention comes first.")
             late = x + think(norm2(pre)) if first else norm2(x + think(post))
             expect(not same(got, late), where + "the second sum adds to the x that came in, and so loses what attention "
                                                 "had added.")
@@ -142,6 +150,8 @@ def _name_the_loss(got, logits, target):
            "The sum is right now, but it is divided by the number of all places: divide by the number of words.")
     expect(not same(got, each.mean(), 1e-4), "Padding is learned as if it were words: leave the places out where the target is 0.")
     expect(not same(got, each[target > 2].mean(), 1e-4), "END is left out: the model must learn when to stop.")
+    expect(not same(got, each[real].sum() / len(target), 1e-4), "The sum is divided by the number of rows: divide by the number of "
+                                                                "words.")
     expect(not same(got, each[real].sum(), 1e-4), "This is the sum: take the mean over the words.")
     rows = torch.stack([each[b][real[b]].mean() for b in range(len(target))])
     expect(not same(got, rows.mean(), 1e-4), "This is a mean of the rows' means: it gives a word of a short row more weight. "
@@ -174,15 +184,16 @@ def writing_loss(answer):
 class _Scripted:
     """A model that writes fixed rows: each place's logits depend on the start word and on how much is written."""
 
-    def __init__(self, rows, words=9):
-        self.rows, self.words = rows, words                          # rows (B, L): what is likeliest, word by word
-        self.fault, self.fed = "", True
+    def __init__(self, rows, start, words=9):
+        self.rows, self.start, self.words = rows, start, words       # rows (B, L): what is likeliest, word by word
+        self.fault, self.fed, self.started = "", True, True
 
     def __call__(self, written):
         if not isinstance(written, torch.Tensor) or written.dim() != 2 or written.dtype != torch.long:
             self.fault = "`guess` takes all words written so far as whole numbers (B, t), the start words included."
             written = torch.zeros(len(self.rows), 1, dtype=torch.long)
         length = min(written.shape[1], self.rows.shape[1])
+        self.started &= torch.equal(written[:, 0], self.start[:len(written)])
         past = self.rows[:len(written), :length - 1]
         going = (past == 2).cumsum(-1) == 0                          # words before a row's END
         self.fed &= bool((written[:, 1:length] == past)[going].all())
@@ -202,13 +213,13 @@ def write(answer):
     start = torch.randint(3, 9, (4,))
 
     def run(longest):
-        guess = _Scripted(rows)
+        guess = _Scripted(rows, start)
         got = answer(guess, start.clone(), longest)
         expect(not guess.fault, guess.fault)
         expect(isinstance(got, torch.Tensor) and got.dtype == torch.long, "Return a tensor of whole numbers (B, n).")
         expect(got.dim() == 2 and len(got) == 4, f"Return one row for each start word: (4, n), and not {tuple(got.shape)}.")
-        return got, guess.fed
-    got, fed = run(10)
+        return got, guess
+    got, guess = run(10)
     expect(not torch.equal(got[:, :1], start[:, None]), "The start words are not part of the answer: cut them off.")
     expect(got.shape[1] != 1, "It stops as soon as one row has ended: go on until all have.")
     expect(not same(got[0, :3], want[0, :1].expand(3)),
@@ -219,8 +230,13 @@ def write(answer):
     expect(got.shape[1] <= 6, "It goes on after all rows have ended: n should be as short as possible.")
     expect(got.shape[1] == 6, f"The longest row has 6 words with its END, and yours has {got.shape[1]}.")
     expect(not torch.equal(got, rows[:, :6]), "After its END a row must hold only PAD (0), whatever the model says.")
-    expect(torch.equal(got, want), f"These are not the likeliest words: take the argmax at the last place. A row that should be {want[0].tolist()} is {got[0].tolist()}.")
-    expect(fed, "The words are right, but only because this model does not care what it wrote: hand the words chosen so far "
+    written = (rows[:, :6] == 2).cumsum(1) - (rows[:, :6] == 2).int() == 0                   # up to END
+    expect(not torch.equal(got[written], want[written]) or torch.equal(got, want), "After its END a row must hold only PAD (0).")
+    row = int((got != want).any(1).int().argmax())
+    expect(torch.equal(got, want), f"These are not the likeliest words: take the argmax at the last place. Row {row} should be "
+                                   f"{want[row].tolist()}, and is {got[row].tolist()}.")
+    expect(guess.started, "The words are right, but only because this model does not care: hand the start words to `guess`.")
+    expect(guess.fed, "The words are right, but only because this model does not care what it wrote: hand the words chosen so far "
                 "to `guess`, behind the start words.")
     short, _ = run(3)
     expect(short.shape[1] == 3, f"With longest = 3 it writes {short.shape[1]} words: the start word does not count.")
@@ -230,7 +246,7 @@ def write(answer):
 @exercise("12.6", points=4)
 def look_back(answer):
     takes(answer, "d_model", "back")
-    scores = []
+    scores, nearest = [], {}
     for width in (32, 64):
         place = torch.arange(40).double()[:, None]
         angles = place * 10000.0 ** (-torch.arange(0, width, 2).double() / width)
@@ -244,12 +260,17 @@ def look_back(answer):
             t = torch.arange(back, 40)
             here, behind = weights[t, t].mean(), weights[t, t - back].mean()
             ahead = weights[t[:-back], t[:-back] + back].mean()
-            expect(not (here > behind and here > ahead), "The head looks at its own place: one of the two matrices has to turn "
+            middle = torch.arange(8, 32)
+            nearest[width, back] = max(range(-8, 9), key=lambda k: weights[middle, middle - k].mean().item())
+            expect(nearest[width, back] != 0 or not (here > behind and here > ahead), "The head looks at its own place: one of the two matrices has to turn "
                                                          "the waves.")
-            expect(ahead <= behind, "The head looks ahead: it turns the wrong way round.")
+            expect(ahead <= behind or nearest[width, back] > 0, "The head looks ahead: it turns the wrong way round.")
             scores.append(behind.item())
     score = sum(scores) / len(scores)
     print(f"Of the weight, {score:.1%} lies on the word asked for (target: 90%).")
+    found = {nearest[width, back] - back for width, back in nearest}
+    expect(found != {1} and found != {-1}, f"The head looks one place {'too far' if found == {1} else 'less far than it should'}.")
+    expect(score >= 0.9 or len(set(nearest.values())) > 1, f"The head looks {nearest[32, 1]} places back for every `back`: it is not read.")
     expect(min(scores) > 0.05, "The head finds the place for some values of `back` only.")
     expect(score >= 0.9, "The right place wins, but its neighbors get weight too: multiply one of the matrices, so that the "
                          "softmax becomes sharper.")
