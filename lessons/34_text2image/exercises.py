@@ -202,7 +202,7 @@ print("steps:", steps.tolist(), "and should be [0, 9]; sentences:", told.tolist(
 # %% [markdown] task="34.5"
 # Write it as it should be. There are three mistakes.
 #
-# - `pictures` (B, 3, H, W): bytes, 0 to 255. Models of this course see −1 to 1. `noise`: of the same shape, standard normal.
+# - `pictures` (B, 3, H, W): bytes, 0 to 255. Models of this course see −1 to 1. `noise`: standard normal.
 # - `u` (B,), uniform from 0 up to but not 1: each of the T steps 0 to T − 1 gets an equal share of it. `alphas` (T,): the share of the picture's variance that is left after each step (lesson 33's ᾱ).
 # - `v` (B,): where it is **below 0.1** the sentence is dropped: its `ids` (L,) become `empty`.
 # - Return the noisy pictures (float), the sentences told (B, L), and the steps (B,), int64.
