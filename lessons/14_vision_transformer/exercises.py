@@ -126,7 +126,7 @@ check("14.3", embed)
 # ## 14.4 A larger picture
 # *3 points · 15 minutes · medium*
 #
-# A ViT was trained on pictures of 8 rows and columns of patches; now one has 12 of each. It has 64 positions, and needs 144. Stretch them: read the 64 vectors as a picture with D channels, and resize that picture.
+# A ViT was trained on pictures of 8 rows and columns of patches; now one has 12 of each. Stretch its 64 positions to 144: read them as a picture with D channels, and resize it.
 #
 # - `position` (1 + n · n, D), the class token's first; `side`, the new number of patches along a side, larger or smaller.
 # - Return (1 + side · side, D). Use bilinear interpolation, the weighted mean of the four nearest, in which pixels are areas: `F.interpolate(..., mode="bilinear")`. The class token has no place: its vector stays as it is.

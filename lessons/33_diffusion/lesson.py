@@ -54,7 +54,7 @@ with torch.no_grad():
 drawn = recipe.draw(model, asked, seed=5)
 row = [image.resize((128, 128), 0) for image in (*images(fog), *images(drawn))]
 show.pictures(row, ["one guess"] * 5 + ["many small guesses"] * 5, columns=5, side=1.0,
-              title="From the same noise: one guess is fog, many small guesses draw things",
+              title="From the same noise: one guess, and many",
               alt="Above, five colored clouds: the network's single guesses. Below, five "
                   "things that it drew from the same noise in many steps: sharp ones.")
 assert recipe.judge(drawn, asked)[1] >= 0.6
