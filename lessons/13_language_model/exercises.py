@@ -126,9 +126,9 @@ check("13.2", learn_merges)
 def nucleus(logits, p, temperature):
     ### BEGIN SOLUTION
     share = (logits / temperature).softmax(-1)
-    likelier = share[:, None, :] > share[:, :, None]             # (B, V, V): who comes before whom
-    before = (likelier * share[:, None, :]).sum(-1)
-    kept = share * (before < p)
+    likeliest, order = share.sort(-1, descending=True)
+    before = likeliest.cumsum(-1) - likeliest                    # what the likelier ones have together
+    kept = share * (before < p).gather(-1, order.argsort(-1))    # back in the old places
     return kept / kept.sum(-1, keepdim=True)
     ### END SOLUTION
 
