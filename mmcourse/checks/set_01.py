@@ -32,7 +32,7 @@ def _right_pixels(pixels):
 @exercise("01.2", points=2)
 def to_tensor(answer):
     takes(answer, "pixels")
-    pixels = torch.randint(0, 256, (2, 5, 7, 3), dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (*(torch.randperm(5)[:3] + 4).tolist(), 3), dtype=torch.uint8)
     pixels[0, 0, 0], pixels[0, 0, 1] = torch.tensor([255, 0, 0]), torch.tensor([0, 200, 255])
     try:
         got = answer(pixels.clone())
@@ -57,9 +57,13 @@ def to_tensor(answer):
 @exercise("01.3", points=3)
 def encode(answer):
     takes(answer, "sentences", "vocabulary")
-    vocabulary = {"<pad>": 0, "<unk>": 1, "red": 2, "circle": 3, "a": 4, "of": 5, "left": 6}
-    sentences = ["a red circle", "circle", "a circle left of a zebra"]
-    want = torch.tensor([[4, 2, 3, 0, 0, 0], [3, 0, 0, 0, 0, 0], [4, 3, 6, 5, 4, 1]])
+    words = ("red", "circle", "a", "of", "left")
+    vocabulary = {"<pad>": 0, "<unk>": 1} | dict(zip(words, (torch.randperm(40)[:5] + 2).tolist()))
+    lengths = (torch.randperm(5)[:3] + 1).sort()[0][torch.tensor([1, 0, 2])].tolist()          # the second is the shortest
+    said = [[words[i] for i in torch.randint(5, (length,))] for length in lengths]
+    said[2][-1] = "zebra"                                                                      # nobody has heard of it
+    sentences, longest = [" ".join(row) for row in said], lengths[2]
+    want = torch.tensor([[*(vocabulary.get(word, 1) for word in row), *[0] * (longest - len(row))] for row in said])
     try:
         got = answer(list(sentences), dict(vocabulary))
     except KeyError as word:
@@ -67,14 +71,15 @@ def encode(answer):
                    "<unk>.") from None
     expect(isinstance(got, (tuple, list)) and len(got) == 2, "Return two things: the numbers and the mask.")
     ids, mask = got
-    expect(not isinstance(ids, torch.Tensor) or ids.shape != (3, 1), "Every sentence was cut to the length of the shortest: "
+    expect(not isinstance(ids, torch.Tensor) or ids.shape != (3, lengths[1]), "Every sentence was cut to the length of the shortest: "
                                                                     "fill the short ones up instead.")
-    tensor(ids, (3, 6), torch.int64, "The numbers")
-    tensor(mask, (3, 6), torch.bool, "The mask")
+    tensor(ids, (3, longest), torch.int64, "The numbers")
+    tensor(mask, (3, longest), torch.bool, "The mask")
     expect(not ids.equal(torch.stack([row.roll(int((row == 0).sum())) for row in want])),
            "The padding stands in front: in this course sentences begin at place 0 and padding follows.")
-    expect(ids[2, 5] != 0, "An unknown word looks like padding: give it the number of <unk>.")
-    expect(ids.equal(want), f"“{sentences[0]}” should become {want[0].tolist()}, and became {ids[0].tolist()}.")
+    expect(ids[2, -1] != 0, "An unknown word looks like padding: give it the number of <unk>.")
+    row = int((ids != want).any(1).int().argmax())
+    expect(ids.equal(want), f"“{sentences[row]}” should become {want[row].tolist()}, and became {ids[row].tolist()}.")
     expect(not mask.equal(want == 0), "The mask is the wrong way round: True marks the real words.")
     expect(mask.equal(want != 0), "The mask should be True for the words and False for the padding.")
 
@@ -98,13 +103,14 @@ def frames(answer):
 @exercise("01.5", points=3)
 def film_to_tensor(answer):
     takes(answer, "frames")
-    film = torch.randint(0, 256, (4, 6, 5, 3), dtype=torch.uint8)
+    length, height, width = (torch.randperm(4)[:3] + 4).tolist()
+    film = torch.randint(0, 256, (length, height, width, 3), dtype=torch.uint8)
     film[0, 0, 0] = torch.tensor([0, 100, 255])
     want = film.permute(3, 0, 1, 2) / 127.5 - 1
     got = answer(film.clone())
-    expect(not isinstance(got, torch.Tensor) or got.shape != (4, 3, 6, 5), "Time comes first here: the colors should be the "
+    expect(not isinstance(got, torch.Tensor) or got.shape != (length, 3, height, width), "Time comes first here: the colors should be the "
                                                                           "first axis, (C, T, H, W).")
-    expect(not isinstance(got, torch.Tensor) or got.shape != (3, 4, 5, 6), "Rows and columns have changed places.")
+    expect(not isinstance(got, torch.Tensor) or got.shape != (3, length, width, height), "Rows and columns have changed places.")
     tensor(got, want.shape, torch.float32)
     numbers = [small for span in (127.5, 128.0) for small in (film / span - 1, (film.float() - span) / span,
                                                               (film.float() - 128) / span, (film - 128) / span)]
