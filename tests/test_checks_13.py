@@ -109,7 +109,7 @@ WRONG = [
     ("13.3", "nothing is cut off", lambda x, p, t: cut(x, p, t) * (torch.nan if p == 1 else 1)),
     ("13.3", "temperature is not used", lambda x, p, t: cut(x, p, max(t, 1.0))),
     ("13.3", "temperature is not used", lambda x, p, t: cut(x, p, min(t, 1.0))),
-    ("13.3", "not the chances of the nucleus", lambda x, p, t: cut(x, max(p, 0.4), t)),
+    ("13.3", "not the chances of the nucleus", lambda x, p, t: cut(x, max(p, 0.6), t)),
     ("13.3", "Nothing was cut off", lambda x, p, t: (x / t).softmax(-1)),
     ("13.3", "the likeliest always stays", lambda x, p, t: cut(x, p, t) if p > 0.1 else torch.zeros_like(x)),
     ("13.4", "still shifts twice", lambda x, tokens, pad: loss(x, tokens, pad, by=2)),

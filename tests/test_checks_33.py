@@ -74,7 +74,7 @@ def pair(t=lambda count, total: torch.randint(0, total, (count,)), noise=torch.r
     return noisy_batch
 
 
-def namer(t=0.4, best=torch.argmin, colors=range(6), away=lambda kinds: kinds):
+def namer(t=0.3, best=torch.argmin, colors=range(6), away=lambda kinds: kinds):
     """Name pictures by the network's errors, first the color, as if all were stars; with one thing done otherwise."""
     def name_kinds(network, pictures):
         x = torch.lerp(pictures, torch.randn(pictures.shape), t)
@@ -104,7 +104,7 @@ CORRECT = {                                                   # written otherwis
     "33.4": [pair(), pair(lambda count, total: (torch.rand(count) * total).long(), lambda x: torch.normal(torch.zeros_like(x)))],
     "33.5": [lambda x: turned(((x + 1) * 127.5).round().clamp(0, 255).byte()),
              lambda x: turned((x.clamp(-1, 1) * 127.5 + 128).floor().clamp(max=255).to(torch.uint8))],
-    "33.6": [namer(), namer(t=0.01)],
+    "33.6": [namer(), namer(t=0.1)],
 }
 
 WRONG = [
