@@ -139,7 +139,7 @@ WRONG = [
     ("13.5", "Row 0 of tokens", lambda prompts, pad: batch(prompts, 0)),
     ("13.5", "at the padded length", lambda prompts, pad: batch(prompts, pad, after=None)),
     ("13.5", "one too small", lambda prompts, pad: batch(prompts, pad, after=-1)),
-    ("13.6", "fewer than greedy", lambda first, then, length: beam(first, then.T, length, 60)),
+    ("13.6", "fewer than greedy", lambda first, then, length: beam(-first, -then, length, 60)),
     ("13.6", "the likeliest text of 1", lambda first, then, length: beam(first, then, 10, 60)),
     ("13.6", "whole number", lambda first, then, length: [True] * length),
     ("13.6", "greedy finds about 34", lambda first, then, length: beam(first, then, length, 1)),

@@ -106,8 +106,8 @@ def grad_cam(answer):
                  "The gradient is divided by the number of pictures: sum the highest logits, do not take their mean.": gradient / 3}
     matters = gradient.mean(1, keepdim=True)
     plain = (matters * tokens).sum(-1)
-    if same(plain.clamp(0, 1), F.normalize(plain.clamp(min=0), 1, 1)):                   # two mistakes look alike: draw anew
-        return grad_cam(answer)
+    if same(plain.clamp(0, 1), F.normalize(plain.clamp(min=0), 1, 1)) or plain.amax(1).min() <= 0:     # draw anew: two mistakes
+        return grad_cam(answer)                                                                       # look alike, or a map is zero
     got = answer(tokens.clone(), head)
     expect(not isinstance(got, torch.Tensor) or not got.requires_grad, "The map still carries a gradient: detach it.")
     tensor(got, (3, cells), torch.float32, "The map")
