@@ -3,7 +3,7 @@
     python data/make_text2image.py [NAME ...] [--count 500]
 
 NAME is one of the parts below, by default those that are not there yet for the shipped weights. At 500 sentences a category
-painter took 25 minutes on one core and painter128 ten, the others together about an hour; a part that is there is not measured
+painter and guidance took 25 minutes each on one core and painter128 ten, the others together about an hour; a part that is there is not measured
 again, so a stopped run goes on.
 """
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from mmcourse import batches, recipes, root, world, zoo
-from mmcourse.models.text2image import CLEAN, Text2Image, amiss, foresee, images, moments, remember, save_for_diffusers, word_maps
+from mmcourse.models.text2image import CLEAN, Text2Image, amiss, foresee, images, remember, save_for_diffusers, word_maps
 from mmcourse.recipes import painter as before, painter128, reader
 from mmcourse.recipes import text2image as recipe
 

@@ -425,11 +425,11 @@ print(f"\n{facts['painter']['steps']:,} steps before any marks, {facts['text2ima
 assert sum(kept[c]["first"] - kept[c]["before"] for c in world.CATEGORIES) > 0
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# Published: 63% to 95% on GenEval for SD3.5 Medium (Liu and others 2025, Flow-GRPO). The danger is **reward hacking** (奖励作弊): the painter learns what pleases the judge, and nothing else. So look at what no mark asked for. **FID and KID**: distance to real pictures, explained below; less is better. **Diversity**: how far apart eight pictures of one sentence are. FID rose a little; the others say nothing clear. *Two things* gained most. *All* gained little, though most marks went there: where no try of eight is right, nothing is better than usual.
+# Published: 63% to 95% on GenEval for SD3.5 Medium (Liu and others 2025, Flow-GRPO). The danger is **reward hacking** (奖励作弊): the painter learns what pleases the judge, and nothing else. So look at what no mark asked for. **FID and KID**: distance to real pictures, explained below; less is better. **Diversity**: how far apart eight pictures of one sentence are. FID rose a little; the others say nothing clear. *Two things* gained most. *All* gained little, though most marks went there, perhaps because nothing is better than usual where no try of eight is right.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The weight: a hill, and its price
-# Stored by `data/make_text2image.py`: first tries with weights from 0 to 12, before any marks and after. **Right**: the share of sentences that came true. KID and diversity are measured as on the page before. Predict the three pairs of curves.
+# Stored by `data/make_text2image.py`: first tries with weights from 0 to 12, before any marks and after. **Right**: the share of sentences that came true. KID, with 200 pictures each, and diversity are measured as on the page before. Predict the three pairs of curves.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 tables = kept["guidance"]["rows"]
@@ -450,7 +450,7 @@ for label, rows in zip(labels, tables.values()):
     assert shares[0] < max(shares) > shares[-1]
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# A little guidance makes more sentences come true and pictures more real; more spoils both: a hill, and a valley. Diversity only falls. Guidance trades **variety for obedience**. Published: for DiT-XL/2 on ImageNet the FID is 9.62 without guidance, 3.22 at 1.25 and 2.27 at 1.5 (Peebles and Xie 2023), while recall, a measure of diversity, falls from 0.67 to 0.57.
+# A little guidance makes more sentences come true and pictures more real; more spoils both: a hill, and a valley. Diversity falls. Guidance trades **variety for obedience**. Published: for DiT-XL/2 on ImageNet the FID is 9.62 without guidance, 3.22 at 1.25 and 2.27 at 1.5 (Peebles and Xie 2023), while recall, a measure of diversity, falls from 0.67 to 0.57.
 #
 # Our hill is low: words that were taught need little help. And guidance asks twice at each step. For that price `draw` paints a second picture, and an eye chooses:
 

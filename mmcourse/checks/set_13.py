@@ -166,14 +166,14 @@ def _nucleus(answer, logits, p, heat):
     tensor(got, (4, 9), torch.float32, "The result")
     sharp = want.sort(-1, descending=True).values
     sorted_mask = (logits / heat).softmax(-1) * (sharp > 0)
+    expect(same(raw, want) or not same(got, raw), "The rows do not sum to one: divide by what is left after the cut.")
     for hint, wrong in {
-            "The rows do not sum to one: divide by what is left after the cut.": raw,
             "The temperature is not used: divide the logits by it.": cut(logits, p),
             "The logits were multiplied by the temperature: divide by it.": cut(logits * heat, p),
             "The chances come out sorted: put every token back in its place.": sharp,
             "The cut was found for sorted chances and used on unsorted ones: put it back in place first.": sorted_mask,
             "Nothing was cut off.": (logits / heat).softmax(-1)}.items():
-        for form in (wrong, wrong / wrong.sum(-1, keepdim=True).clamp(min=1e-9)) if not hint.startswith("The rows") else (wrong,):
+        for form in (wrong, wrong / wrong.sum(-1, keepdim=True).clamp(min=1e-9)):
             expect(same(form, want) or not same(got, form), hint)
     close(got, want, "These are not the chances of the nucleus.")
 

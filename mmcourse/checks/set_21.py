@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from mmcourse import world, zoo
-from mmcourse.checks import close, exercise, expect, numbers, same, takes, tensor
+from mmcourse.checks import exercise, expect, numbers, same, takes, tensor
 from mmcourse.models.vit import KINDS
 
 
@@ -221,8 +221,7 @@ def name_all(answer):
     expect(not (got.sum(1) == got[0].sum()).all(), "Every picture gets the same number of kinds: they show one to five.")
     score = (got == truth).all(1).float().mean().item()
     print(f"All 24 answers are right for {score:.1%} of 300 new pictures (target: 95%).")
-    turned = got.view(-1, 4, 6).mT.flatten(1) if (got.view(-1, 4, 6).mT.flatten(1) == truth).all(1).float().mean() > score else got
-    expect(turned is got, "The columns stand by shapes first: they should follow KINDS, where the color comes first.")
+    expect((got.view(-1, 4, 6).mT.flatten(1) == truth).all(1).float().mean() <= score, "The columns stand by shapes first: they should follow KINDS, where the color comes first.")
     more = (got & ~truth).sum().item() > (~got & truth).sum().item()
     expect(score >= 0.95, f"In {score:.0%} of the pictures all 24 answers are right; too {'many' if more else 'few'} kinds are said to be "
                           "there. Choose the cut on examples.")

@@ -87,8 +87,7 @@ def fuse(answer):
     takes(answer, "a", "b", "weight")
     batch, width = int(torch.randint(3, 7, ())), int(torch.randint(3, 6, ()))
     a, b, weight = torch.randn(batch, width), torch.randn(batch, width), torch.randn(2, 2 * width)
-    long = [part.norm(dim=-1, keepdim=True) for part in (a, b)]
-    x, y = a / long[0], b / long[1]
+    x, y = (part / part.norm(dim=-1, keepdim=True) for part in (a, b))
     want = torch.stack([torch.stack([row[:width] @ p + row[width:] @ q for row in weight]) for p, q in zip(x, y)])
     got = answer(a.clone(), b.clone(), weight)
     expect(not isinstance(got, torch.Tensor) or got.shape[0] != 2 * batch,

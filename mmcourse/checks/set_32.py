@@ -5,7 +5,7 @@ from random import Random
 
 import torch
 
-from mmcourse import metrics, world
+from mmcourse import metrics
 from mmcourse.checks import close, exercise, expect, numbers, takes, tensor
 
 END, PAD, NOTHING = 2, 0, -100
