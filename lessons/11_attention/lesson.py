@@ -29,6 +29,8 @@
 # A model sees 64 small cells and has to give one answer. The simplest way to make one vector out of 64 is to take their mean. Let us look at what the mean keeps.
 
 # %%
+from collections import Counter
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -143,7 +145,7 @@ show.figure(fig, alt="A table of weights. Times 0: one third each. Times 20: all
 # ## Why divide by the square root?
 # Take two vectors of $d$ random numbers, each with mean 0 and variance 1. Their dot product adds up $d$ products, each again with mean 0 and variance 1. Variances of independent numbers add: the score has variance $d$, so its typical size is $\sqrt{d}$.
 #
-# A model with $d = 512$ would start with scores of about ±23. Guess: among 16 keys, what share of the weight does the largest score take, **before any training**?
+# With $d = 512$ such scores are about ±23. Guess: among 16 keys, what share of the weight does the largest score take, **before any training**?
 
 # %% slideshow={"slide_type": "fragment"}
 torch.manual_seed(0)
@@ -196,7 +198,7 @@ def attention_slow(query, key, value):
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ## The code, as it is used
-# Matrix products do both loops: `@` works on the last two axes and repeats over all others (a batch, later the heads). This is the version that the course uses from here on. The mask comes in a moment; without one, three lines do the work.
+# Matrix products do both loops: `@` works on the last two axes and repeats over all others (a batch, later the heads). This is the version that the course uses from here on. `softmax` takes the largest score of a row off first: the result is the same, and `exp` cannot overflow. The mask comes in a moment; without one, three lines do the work.
 
 # %% include="mmcourse/models/attention.py::attention" slideshow={"slide_type": "-"}
 
@@ -282,7 +284,7 @@ print("ours: ", weights.tolist())
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ### The trap: two conventions in one library
-# PyTorch itself has both. `F.scaled_dot_product_attention`: True means **may look**. `nn.MultiheadAttention`: True means **hidden**. Swap them and all shapes fit. With a causal mask the last word may then look nowhere and becomes **NaN**: lucky, because that is loud. With a padding mask there need not be any NaN, and the mistake is silent.
+# PyTorch itself has both. `F.scaled_dot_product_attention`: True means **may look**. `nn.MultiheadAttention`: True means **hidden**. Swap them and all shapes fit. With a causal mask the last word may then look nowhere. `nn.MultiheadAttention` answers **NaN**, which is loud; `F.scaled_dot_product_attention` of a recent PyTorch answers zeros, which is not. With a padding mask most rows stay numbers either way, and the mistake is silent.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input"]
 torch.manual_seed(3)
@@ -301,11 +303,11 @@ show.figure(fig, alt="Two tables of attention weights. Given our causal mask, "
                      "future; given the inverted mask, on and below the diagonal.")
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# The last row of the left table is empty: the last word may look nowhere, and nn.MultiheadAttention answers NaN (shown as 0 here). In a real run that NaN is your only luck: it is loud. Without it the mistake is silent.
+# The last row of the left table is empty: the last word may look nowhere, and nn.MultiheadAttention answers NaN (shown as 0 here). In a real run that NaN is luck: it is loud. With `need_weights=False` recent versions give zeros there, and the mistake is silent.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Break it on purpose
-# What does a wrong mask look like from outside? Let a small model guess the next digit in **random** digits. Nothing can be learned there. The **loss** is −ln of the probability that the model gave to the right digit; with one tenth for each it is $\ln 10 = 2.30$, and less is impossible. We train it twice, once with the causal mask and once without.
+# What does a wrong mask look like from outside? Let a small model guess the next digit in **random** digits. Nothing can be learned there. The **loss** is −ln of the probability that the model gave to the right digit; with one tenth for each it is $\ln 10 = 2.30$, and less is impossible. We train it twice, once with the causal mask and once without. Attention knows no order, so each digit gets a learned vector of its place added (lesson 12).
 
 # %%
 class NextDigit(nn.Module):
@@ -349,7 +351,7 @@ show.figure(fig, alt="Two loss curves. With the causal mask the loss stays on th
 assert np.mean(curves[True][-20:]) > 2.25 and np.mean(curves[False][-20:]) < 1.5
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# The curve without a mask looks *wonderful*. That is what makes this bug expensive: it is found when the model has to write by itself and the future is not there to copy.
+# The curve without a mask looks *wonderful*. (It cannot reach 0: the last of the 11 answers is not in its input, which costs 2.30 / 11 = 0.21.) That is what makes this bug expensive: it is found when the model has to write by itself and the future is not there to copy.
 #
 # **The invariant that catches it** needs no training: change one word, and look which outputs move. None before it may.
 
@@ -373,7 +375,7 @@ for masked in (True, False):
 # ## Several heads
 # One attention gives each query **one** weighted mean. But *is the left thing the same color as the right one?* needs two places at once, kept apart. A mean of both would mix their colors.
 #
-# **Multi-head attention** makes queries, keys and values as before, cuts their width D into H slices, lets each slice attend by itself, sets the results side by side, and mixes them with a last linear layer. The cost stays that of one wide attention.
+# **Multi-head attention** makes queries, keys and values as before, cuts their width D into H slices, lets each slice attend by itself, sets the results side by side, and mixes them with a last linear layer. The multiplications stay those of one wide attention; the weights are now H tables of T × T.
 
 # %% include="mmcourse/models/attention.py::MultiHeadAttention" slideshow={"slide_type": "subslide"}
 
@@ -444,7 +446,7 @@ show.figure(fig, alt="Time of attention against length, both axes logarithmic: m
 assert seconds[-1] > 32 * seconds[0]  # in step with the length it would be 16 times
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# Time and memory both grow four times. At T = 2,048 one head's weights hold 4 million numbers (16 MB); a picture of 1,024 × 1,024 pixels, taken pixel by pixel, would need 10¹². This is why pictures are cut into patches (lesson 14).
+# Time grows about four times, and so does the table of weights. At T = 2,048 one head's weights hold 4 million numbers (16 MB); a picture of 1,024 × 1,024 pixels, taken pixel by pixel, would need 10¹². This is why pictures are cut into patches (lesson 14).
 #
 # `F.scaled_dot_product_attention` computes the same result in blocks that are never stored whole (Dao et al. 2022): the time still grows with T², the memory only with T. Our version keeps the weights, because we want to *look* at them.
 
@@ -496,7 +498,7 @@ test = moved(questions(seed=2**31, count=400), device())  # seeds from 2**31 up 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # **The model.** A few convolutions turn the picture into 8 × 8 cells of 64 numbers; take them as a black box until lesson 14. The color word becomes one query. One attention looks at the cells. A small network names the shape.
 #
-# For comparison, the same model with the plain **mean** of all cells in place of attention.
+# For comparison, the same model with the plain **mean** of all cells in place of attention. Both hand the color word to the small network, too: they differ only in how they read the picture.
 
 # %%
 class Finder(nn.Module):
@@ -560,16 +562,19 @@ ax.set(xlabel="training step", ylabel="loss (nats)", ylim=(0, 1.7),
 show.figure(fig, alt="Loss curves of six runs. The three with the mean fall only a little "
                      "below the dotted line of guessing at 1.39; the three with attention "
                      "stay there at first and then drop towards zero.")
-assert min(scores[True]) > 0.85 and max(scores[False]) < 0.6
+common = [Counter(one.shape for one in scene).most_common(1)[0][0] for scene, _ in test[3]]
+ruled = np.mean([shape == thing.shape for shape, (_, thing) in zip(common, test[3])])
+print(f"always the commonest shape of the picture: {ruled:.0%} right")
+assert min(scores[True]) > 0.85 and min(scores[True]) > max(scores[False]) + 0.15
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# Look at the curves of attention once more. At first the model is as blind as the mean. Then its loss falls steadily, and faster: when the weights point a *little* to the right place, the answer gets better, which makes them point better.
+# Look at the curves of attention once more. At first the model is as blind as the mean. Then its loss begins to fall, with pauses. A likely reason: when the weights point a *little* to the right place, the answer gets better, which makes them point better.
 #
-# The mean is not useless: the picture limits which shapes can be the answer. It is right more often than a guess, and no more.
+# The mean is not useless: the picture limits which shapes can be the answer. After these few steps it does worse than a rule that never hears the question, *name the commonest shape of the picture*. With more steps it comes near this rule; attention needs some hundred to find the thing.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Look inside: where does it look?
-# We asked for shapes and never for places. Yet to answer, the model had to find the thing. Lay the 64 weights over the picture, as light. (The brightest cell often lies at an edge of the thing or just beside it: through the convolutions each cell also sees its neighbors.)
+# We asked for shapes and never for places. Yet to answer, the model had to find the thing. Lay the 64 weights over the picture, as light. (The brightest cell often covers only an edge of the thing: through the convolutions each cell also sees its neighbors.)
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 finder = finders[True, 0]
@@ -605,12 +610,13 @@ def pointing(model):
 hits = [pointing(finders[True, seed]) for seed in range(3)]
 chance = np.mean([touches(*asked).float().mean() for asked in test[3]])
 print(f"points at the asked thing: {min(hits):.0%} to {max(hits):.0%} of the new scenes")
-print(f"a cell chosen at random:   {chance:.0%}")
+thing_chance = np.mean([1 / len(scene) for scene, _ in test[3]])
+print(f"a cell chosen at random:   {chance:.0%}; a thing chosen at random: {thing_chance:.0%}")
 assert min(hits) > 0.85
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Where it was least sure
-# Always look at the worst cases; they teach more than the score. Here are the ten scenes in which the weakest of the three models believed least in the truth, wrong answers in red. Look at size, crowding, and the place of the light. Small things next to others are the usual suspects.
+# Always look at the worst cases; they teach more than the score. Here are the ten scenes in which the weakest of the three models believed least in the truth, wrong answers in orange. Look at the place of the light: is it on the right thing? If so, the model found it and misread its shape. Finding and naming are two different errors.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 worst = finders[True, int(np.argmin(scores[True]))]
@@ -622,8 +628,8 @@ for ax, i in zip(axes.flat, right.argsort()[:10].tolist()):
     scene, thing = test[3][i]
     said = shapes[logits[i].argmax()]
     title = f"the {thing.color} {thing.shape}:\n{said} ({right[i]:.0%} on the truth)"
-    show.look(ax, scene.image(256), weights[i].reshape(8, 8).cpu(), title)
-    ax.title.set_color(show.INK if said == thing.shape else show.CYCLE[1])
+    show.look(ax, scene.image(256), weights[i].reshape(8, 8).cpu())
+    ax.set_title(title, fontsize=10, color=show.INK if said == thing.shape else "#A84300")
 show.figure(fig, alt="The ten scenes in which the weakest of the three models gave the "
                      "true shape the least probability; with its attention as light.")
 
@@ -668,14 +674,14 @@ def explore(scene=start, color="red", sharpness=1.0):
 widgets.explorer(explore, scene=(0, 40, 1), color=colors, sharpness=(0.0, 4.0, 0.25))
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# Live: ask for a color that is not in the scene. The weights must sum to one, so they go somewhere; the answer sounds as sure as ever. A good moment to say that attention cannot say "nothing here" unless it is given a place to put the weight.
+# Live: ask for a color that is not in the scene. The weights must sum to one, so they go somewhere, often spread; the answer is a little less sure, and still often above 90%. A good moment to say that attention cannot say "nothing here" unless it is given a place to put the weight.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## In short
 # - Attention is a weighted mean whose weights come from a question: score, softmax, mix.
 # - Divide scores by $\sqrt{d}$, or the choice is made by luck before training.
 # - A mask hides keys before the softmax; True means may look. Check it: change the last word, look what moves.
-# - Heads look at several places at once; all of it costs T².
+# - Heads can look at several places at once; all of it costs T².
 # - Trained for answers only, attention points at the thing it is asked about. You measured it.
 
 # %% [markdown] template="words"

@@ -112,7 +112,7 @@ print("64 x 64 pictures:", tuple(patchify(torch.zeros(5, 3, 64, 64), 8).shape))
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Break it on purpose
-# The `permute` looks like a detail. Without it, `reshape` alone gives **the same shape**: 64 rows of 192 numbers. Training runs, the loss falls a little. What is in those rows?
+# The `permute` looks like a detail. Without it, `reshape` alone gives **the same shape**: 64 rows of 192 numbers. Training runs, it even learns, only worse. What is in those rows?
 
 # %% slideshow={"slide_type": "-"}
 def patchify_broken(images, size):
@@ -235,7 +235,7 @@ for name, model in views.items():
     print(f"{name:<21} features shift along: {shifts_along(model)}")
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# The patch embedding alone is a convolution, so it shifts along, but only by whole patches. The block breaks it: positions are added to the tokens, and a token's answer now depends on where it stands. A ViT has to learn that a circle on the left is a circle on the right.
+# The patch embedding alone is a convolution, so it shifts along. (All of these only by whole cells, 8 pixels here, because they move in steps of 8.) The positions break it: they are added to the tokens, and a token's answer now depends on where it stands. A ViT has to learn that a circle on the left is a circle on the right.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Places must be told
@@ -280,7 +280,7 @@ for name, part in (("patch embedding", [model.patch.weight, model.patch.bias]),
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The same as the library
-# Our weights, under the names that `transformers` uses, in its `ViTModel`; and with one more norm at the start in `CLIPVisionModel`, the eye of CLIP and of LLaVA. Two differences to mind: its patch layer is a convolution, and CLIP's has no bias.
+# Our weights, under the names that `transformers` uses, in its `ViTModel`; and with one more norm at the start in `CLIPVisionModel`, the eye of CLIP and of LLaVA. Three differences to mind: its patch layer is a convolution; CLIP's has no bias (`to_transformers` adds ours to the positions); and OpenAI's weights use another GELU, so we set `hidden_act`.
 
 # %% slideshow={"slide_type": "-"}
 from transformers import CLIPVisionConfig, CLIPVisionModel, ViTConfig, ViTModel
@@ -312,7 +312,7 @@ for name, (a, b) in pairs.items():
 # ## How many pictures does it need?
 # Is inductive bias worth anything? Measure it. The task: one large thing in a picture of 32 × 32 pixels; name its **shape**. Both models take the mean of their cells; the ViT has twice the parameters.
 #
-# They train on 200, on 1,000 or on 5,000 pictures, **with the same number of steps**, and are tested on others. Predict: who needs more?
+# They train on 200, on 1,000 or on 5,000 pictures, **with the same number of steps**, until they know their own pictures by heart. What is left is how well they do on others. Predict: who needs more?
 
 # %%
 lone = world.Spec(objects=(1, 1), sizes=("large",))
@@ -331,12 +331,12 @@ class TokensToShape(nn.Module):
         self.vit, self.shape = VisionTransformer(32, 8, 48, 4, 2), nn.Linear(48, 4)
 
     def forward(self, images):
-        return self.shape(self.vit(images).mean(1))
+        return self.shape(self.vit(images)[:, 1:].mean(1))
 
 
 def convolutions():
     parts = [layer for a, b in ((3, 24), (24, 48), (48, 48)) for layer in
-             (nn.Conv2d(a, b, 3, stride=2, padding=1), nn.BatchNorm2d(b), nn.ReLU())]
+             (nn.Conv2d(a, b, 3, stride=2, padding=1), nn.ReLU())]
     return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 4))
 
 # %% tags=["hide-input"]
@@ -347,32 +347,36 @@ for name, build in (("CNN", convolutions), ("ViT", TokensToShape)):
 # The ViT's blocks train with Muon (Jordan and others 2024), an optimizer for weight matrices that needs fewer steps here than AdamW. This favors the ViT: the comparison should not be lost for want of a good optimizer. The CNN has no such blocks and trains with AdamW.
 
 # %% tags=["nbval-ignore-output"]
-steps = {"cpu": 200, "gpu": 2000}[budget()]
-counts, seeds = [200, 1000, 5000], range(3)
+steps = {"cpu": 400, "gpu": 2000}[budget()]
+counts, seeds = [200, 1000, 5000], range(2)
 everything, exam = lone_things(range(5000)), lone_things(range(2**31, 2**31 + 1000))
 
 
 def study(build, count, seed):
-    """Train on the first `count` pictures; the share of the exam that is right."""
+    """Train on the first `count` pictures: shares right of these and of the exam."""
     def batch(step):
         pick = torch.randint(count, (48,), generator=torch.Generator().manual_seed(step))
         return everything[0][pick], everything[1][pick]
     torch.manual_seed(seed)
     model = build()
-    fit(model, batch, lambda m, d: F.cross_entropy(m(d[0]), d[1]), steps, muon=0.02)
+    fit(model, batch, lambda m, d: F.cross_entropy(m(d[0]), d[1]), steps, lr=5e-3, muon=0.02)
+    own = [part[:count] for part in everything]
     with torch.no_grad():
-        right = model(exam[0].to(device())).argmax(-1).cpu() == exam[1]
-    return right.float().mean().item()
+        return [(model(images.to(device())).argmax(-1).cpu() == shape).float().mean().item()
+                for images, shape in (own, exam)]
 
 
 results = {build: np.array([[study(build, count, seed) for count in counts]
-                            for seed in seeds])
+                            for seed in seeds])                          # (2, 3, 2)
            for build in (convolutions, TokensToShape)}
+known = min(runs[..., 0].min() for runs in results.values())
+print(f"every model knows at least {known:.1%} of the pictures it learned from")
+assert known > 0.97
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
 fig, ax = plt.subplots(figsize=(6.4, 3.5))
 for color, (build, name) in enumerate(((convolutions, "CNN"), (TokensToShape, "ViT"))):
-    scores = results[build]
+    scores = results[build][..., 1]
     ax.plot(counts, scores.mean(0), color=show.CYCLE[color])
     ax.plot(counts, scores.T, "o", color=show.CYCLE[color], alpha=0.6)
     ax.annotate(name, (counts[-1], scores[:, 2].mean()), color=show.CYCLE[color],
@@ -380,18 +384,17 @@ for color, (build, name) in enumerate(((convolutions, "CNN"), (TokensToShape, "V
 ax.axhline(0.25, color=show.QUIET, linewidth=1, linestyle=":")
 ax.set(xscale="log", xticks=counts, xticklabels=[f"{n:,}" for n in counts],
        ylim=(0.2, 1.05), xlabel="pictures to learn from", ylabel="right on new pictures",
-       title="The CNN needs fewer pictures (points: three starts each)")
+       title="The CNN needs fewer pictures (points: two starts each)")
 ax.set_xlim(counts[0] * 0.85, counts[-1] * 1.35)
 ax.minorticks_off()
 show.figure(fig, alt="Share right against the number of training pictures, on a "
-                     "logarithmic axis. Both rise; the CNN lies above the ViT, most "
-                     "clearly in the middle, where the CNN is nearly perfect.")
-gap = results[convolutions].mean(0) - results[TokensToShape].mean(0)
-assert gap[1] > 0.02 and results[convolutions][:, 2].min() > 0.9
-assert (results[TokensToShape].mean(0)[2] > results[TokensToShape].mean(0)[0] + 0.1)
+                     "logarithmic axis. Both rise; at 200 pictures the CNN is far above "
+                     "the ViT, at 5,000 they meet.")
+few, _, many = (results[convolutions] - results[TokensToShape])[..., 1].mean(0)
+assert few > 0.2 and abs(many) < 0.05
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# The CNN does not have to learn that a shape stays the same when it moves. The ViT has to see shapes in many places.
+# Both know their own 200 pictures. On others the CNN is far ahead: it need not learn that a shape stays the same when it moves. The ViT has to see shapes in many places; with 5,000 pictures it has.
 #
 # Dosovitskiy and others (2021) report this at full size: trained on a million pictures their ViT is behind CNNs of its size, trained on hundreds of millions it is ahead. Same shape? **In part**: the gap at few pictures is ours too; being *ahead* is beyond this small budget. In our world pictures cost nothing, so we can afford the ViT.
 
@@ -417,18 +420,18 @@ for row, column in labels[..., 1].nonzero().tolist():
                  va="center", fontsize=9, bbox=dict(color="white", pad=1))
 for thing in scene:
     axes[2].plot(thing.x * 8 - 0.5, thing.y * 8 - 0.5, "o", color=show.INK, markersize=7,
-                 markeredgecolor="white")
+                 markeredgecolor="white", zorder=5)
 show.figure(fig, alt="Left a picture, in the middle its 64 patches painted with the "
                      "color of the thing over each, right the same with the first "
                      "letters of the shape and a dot at the center of each thing.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# **The loss** adds the parts: two yes-or-no questions and three choices for each patch, a distance for the place. The class token gets a question of its own: *which of the 24 kinds are there: a red circle, a red square, ...?* The answers come from **linear** layers, so what they need must lie open in the tokens.
+# **The loss** adds the parts: two yes-or-no questions and three choices for each patch, a distance for the place. The numbers in front bring them to like sizes. The class token gets a question of its own: *which of the 24 kinds are there: a red circle, a red square, ...?* The answers come from **linear** layers, so what they need must lie open in the tokens.
 
 # %% include="mmcourse/recipes/vision.py::loss"
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# Train for a moment, on fresh scenes in every step. Which does it learn first: that something is there, its color, its size, or its shape?
+# `VisionEncoder` is our ViT with these linear layers behind it: `report` gives all their answers, `read` makes a scene of them. Train one for a moment, on fresh scenes in every step (`data` draws them). Which does it learn first: color, size or shape?
 
 # %% tags=["nbval-ignore-output"]
 from mmcourse.models.vit import VisionEncoder
@@ -470,18 +473,18 @@ axes[1].set(xlabel="training step", ylabel="right on new scenes", ylim=(0, 1.05)
             title="... color first, shape last")
 axes[1].set_xlim(0, at[-1] * 1.15)
 show.figure(fig, alt="Left the falling loss. Right the share of right answers on new "
-                     "scenes: color reaches one almost at once, size follows, shape is "
-                     "last.")
+                     "scenes: color reaches one almost at once, size rises slowly, "
+                     "shape stays near guessing.")
 assert stages[-1]["color"] > 0.9 and stages[-1]["color"] > stages[-1]["shape"]
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# Color can be read from a single pixel. Size needs the whole thing, and shape its outline wherever it lies, often across four patches, which have to talk to each other: that is attention's work, and takes longest.
+# Color can be read from a single pixel. Size needs the whole thing, and shape its outline wherever it lies, often across four patches, which have to talk to each other. After these few steps shape has hardly begun.
 #
-# From here on we study the same model trained to the end on 128,000 scenes: `zoo.load("vision")`.
+# From here on we study the same model trained to the end on 128,000 scenes: `zoo.load("vision")`. `encoder(x)` gives the 64 patch tokens; `encoder.vit(x)` has the class token in front, too.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What do its features hold?
-# A **linear probe** (Alain and Bengio 2016) asks what lies open in frozen features: fit *one linear layer* on them by least squares, nothing else, and test it on new scenes. A linear layer cannot see shapes by itself; if it finds them, the encoder has done the work.
+# A **linear probe** (Alain and Bengio 2016) asks what lies open in frozen features: fit *one linear layer* on them by least squares, nothing else, and test it on new scenes. A linear layer sees shapes badly by itself; if it finds them, the encoder has done the work. (Ours was trained to answer just these questions through linear layers: a check, not a discovery.)
 #
 # We probe the token of the patch in which a thing's center lies. Beside it: the raw pixels of that patch, and an untrained ViT.
 
@@ -531,7 +534,7 @@ show.matrix(ax, table * 100, rows=list(probes), columns=list(probes["zoo vision"
 for (row, column), value in np.ndenumerate(table):
     ax.text(column, row, f"{value:.1%}", ha="center", va="center", fontsize=10)
 show.figure(fig, alt="A table of what a linear layer reads. From pixels: color mostly, "
-                     "shape and place hardly. From an untrained ViT: somewhat more. "
+                     "shape and size badly, place not. From an untrained ViT: more. "
                      "From the trained encoder: nearly everything.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
@@ -564,6 +567,7 @@ show.pictures(drawn, ["a new scene"] * 4 + ["what it read, drawn again"] * 4, co
 # A scene counts as read if every shape, color and size is right, nothing missing and nothing invented. On new scenes like those of its training it makes hardly a mistake. So look for its mistakes where they are: in pictures unlike those it learned from. Predict: which change hurts most?
 
 # %% tags=["hide-input"]
+from collections import Counter
 from dataclasses import replace
 
 worlds = {"as in training": {}, "six things, not up to five": {"objects": (6, 6)},
@@ -593,7 +597,7 @@ for row, value in enumerate(share.values()):
     ax.text(value + 0.01, row, f"{value:.0%}", va="center")
 ax.invert_yaxis()
 ax.set(xlim=(0, 1.1), xlabel="scenes read without a fault",
-       title="More things and noise are no matter; new looks are")
+       title="Six things and this much noise matter little; new looks do")
 show.figure(fig, alt="Bars: the share of scenes read without a fault. Nearly all as in "
                      "training, with six things and with noise; fewer on gray paper; "
                      "few with striped or outlined things.")
@@ -605,13 +609,15 @@ faults = [(scene, said) for name in ("gray paper", "striped things", "only outli
                               if looks(pair[0]) != looks(pair[1])][:4]][:10]
 fig, axes = plt.subplots(2, 5, figsize=(10.4, 5.3))
 for ax, (scene, said) in zip(axes.flat, faults):
-    wrong = [" ".join(look) for look in looks(said) if look not in looks(scene)]
-    title = "sees a " + wrong[0] if wrong else "misses a thing, or sees it twice"
+    extra, missed = (list((Counter(looks(a)) - Counter(looks(b))).elements())
+                     for a, b in ((said, scene), (scene, said)))
+    title = ("sees: " if extra else "misses: ") + " ".join((extra or missed)[0])
     show.panel(ax, scene.image(128), show.wrapped(title, 20))
-fig.suptitle("Ten scenes that it reads wrongly, and one thing it claims to see", x=0.01,
+fig.suptitle("Ten scenes that it reads wrongly, and one fault in each", x=0.01,
              ha="left", fontsize=12)
 show.figure(fig, alt="Ten scenes on gray paper, with striped and with outlined things, "
-                     "each with one thing that the encoder names and that is not there.")
+                     "each with one thing that the encoder names and that is not there, "
+                     "or that is there and that it misses.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## A quiet trap: the range of the pixels
@@ -631,7 +637,7 @@ assert table[0][0] > 0.97 and table[1][1] < 0.9
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Look inside: positions as pictures
-# Nobody told the model that patch 9 lies below patch 1. Compare a place's vector with all others by the cosine of their angle, and lay the 64 numbers out as a picture. One such picture for some places:
+# Position vectors start as noise. The loss asked every covered patch for the x and y of its thing, and this teaches where a patch lies. A ViT that only names pictures gets no such lesson, yet Dosovitskiy and others (2021) saw a similar pattern there. Compare a place's vector with all others by the cosine of their angle, and lay the 64 numbers out as a picture. One such picture for some places:
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 def likeness(vit):
@@ -681,7 +687,7 @@ assert (far["untrained"] - 33).abs().max() < 2 and far["trained"][0].min() > 25
 assert far["trained"][1:].min() < 10 and far["trained"][-1].max() < 30
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# Untrained heads look everywhere alike. The first trained block still looks far. From the second on many heads **became local**: to see a thing that lies across patches, a patch must ask its neighbors. What a convolution has built in has been learned here, from data. It took 128,000 scenes.
+# Untrained heads look everywhere alike. The first trained block still looks far. From the second on many heads **became local**: to see a thing that lies across patches, a patch must ask its neighbors. What a convolution has built in has been learned here, from data. In Dosovitskiy and others (2021) it is the other way round: local heads sit in the first layers, and the distance grows with depth.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Try it: where does a patch look?
@@ -715,7 +721,7 @@ widgets.explorer(explore, scene=(0, 40, 1), asks=["a patch", "the class token"],
                  row=(0, 7, 1), column=(0, 7, 1), block=(1, 4, 1))
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# Live: put the frame on the corner of a large thing, block 1, then 4. Early blocks look at the neighbors, later ones at the rest of the same thing. On empty paper the patch has nothing to ask and spreads its light.
+# Live: put the frame on the corner of a large thing, block 1, then 4. Block 1 looks everywhere. From block 2 on, a patch on a thing gives nearly half of its attention to other patches of the same thing; an empty one looks mostly at empty ones nearby.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## In short
@@ -729,7 +735,7 @@ widgets.explorer(explore, scene=(0, 40, 1), asks=["a patch", "the class token"],
 
 # %% [markdown]
 # ## Exercises
-# Six of them, about 100 minutes: `exercises/14_vision_transformer.ipynb`, which `mmcourse lab` copies to `my_work/`. You will cut patches, put a ViT's input together, make a model see larger pictures than it was trained on, hunt a bug in a feature grid, and teach the encoder something new from a few pictures.
+# Six of them, about 100 minutes: `exercises/14_vision_transformer.ipynb`, which `mmcourse lab` copies to `my_work/`. You will put patches together again, put a ViT's input together, make a model see larger pictures than it was trained on, hunt a bug in a feature grid, and teach the encoder something new from a few pictures.
 
 # %% [markdown]
 # ## Sources

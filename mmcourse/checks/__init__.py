@@ -4,10 +4,12 @@ A check is a function that takes the learner's answer, calls it on fresh inputs 
 is wrong. It looks only at what the answer returns, so the grader can hand it an answer that runs in another process.
 """
 
+import functools
 import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
+from itertools import combinations
 from typing import NamedTuple
 
 import torch
@@ -24,6 +26,10 @@ class Hint(AssertionError):
         return [f"\x1b[31mNot yet. {self}\x1b[0m"]
 
 
+class Again(Exception):
+    """The inputs that a check drew cannot tell two answers apart: it draws others."""
+
+
 class Check(NamedTuple):
     """One exercise's check: what it is worth, and the function that judges an answer."""
 
@@ -34,8 +40,15 @@ class Check(NamedTuple):
 def exercise(number, points):
     """Decorator: register `judge(answer)` as the check of the exercise `number`, worth `points`."""
     def register(judge):
-        REGISTRY[number] = Check(points, judge)
-        return judge
+        @functools.wraps(judge)
+        def until_told_apart(answer):
+            while True:
+                try:
+                    return judge(answer)
+                except Again:
+                    continue
+        REGISTRY[number] = Check(points, until_told_apart)
+        return until_told_apart
     return register
 
 
@@ -137,3 +150,15 @@ def close(got, want, hint, tolerance=1e-5):
 def same(got, want, tolerance=1e-5):
     """Are two tensors equal in shape and, to the tolerance, in values? For telling one mistake from another."""
     return got.shape == want.shape and bool(torch.allclose(got.double(), want.double(), atol=tolerance))
+
+
+def mistakes(got, want, *wrong, tolerance=1e-5):
+    """Raise the hint of the first mistake that `got` is; `wrong` are pairs (what the mistake gives, its hint).
+
+    Where two of them, or one and the right answer `want`, are the same by chance, the check begins again.
+    """
+    named = [(want, None), *wrong]
+    if any(hint != other and same(a, b, 2 * tolerance) for (a, hint), (b, other) in combinations(named, 2)):
+        raise Again
+    for value, hint in wrong:
+        expect(not same(got, value, tolerance), hint)

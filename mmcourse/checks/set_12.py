@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmcourse.checks import close, exercise, expect, same, takes, tensor
+from mmcourse.checks import close, exercise, expect, mistakes, same, takes, tensor
 
 
 @exercise("12.1", points=2)
@@ -144,20 +144,20 @@ def _name_the_loss(got, logits, target):
     each = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view(target.shape)
     real = target != 0
     moved = F.cross_entropy(logits[:, :-1].flatten(0, 1), target[:, 1:].flatten(), reduction="none").view(len(target), -1)
-    for wrong in (moved.mean(), (moved * real[:, 1:]).mean(), moved[real[:, 1:]].mean()):
-        expect(not same(got, wrong, 1e-4), "It still shifts: logits[:, t] already is the guess of target[:, t].")
-    expect(not same(got, (each * real).mean(), 1e-4),
-           "The sum is right now, but it is divided by the number of all places: divide by the number of words.")
-    expect(not same(got, each.mean(), 1e-4), "Padding is learned as if it were words: leave the places out where the target is 0.")
-    expect(not same(got, each[target > 2].mean(), 1e-4), "END is left out: the model must learn when to stop.")
-    expect(not same(got, each[real].sum() / len(target), 1e-4), "The sum is divided by the number of rows: divide by the number of "
-                                                                "words.")
-    expect(not same(got, each[real].sum(), 1e-4), "This is the sum: take the mean over the words.")
+    shifts = "It still shifts: logits[:, t] already is the guess of target[:, t]."
     rows = torch.stack([each[b][real[b]].mean() for b in range(len(target))])
-    expect(not same(got, rows.mean(), 1e-4), "This is a mean of the rows' means: it gives a word of a short row more weight. "
-                                             "Take all words of the batch as one list.")
-    twice = F.cross_entropy(logits.softmax(-1)[real], target[real])
-    expect(not same(got, twice, 1e-4), "A softmax before the cross-entropy: it takes logits and does its own.")
+    mistakes(got, each[real].mean(),
+             (moved.mean(), shifts), ((moved * real[:, 1:]).mean(), shifts), (moved[real[:, 1:]].mean(), shifts),
+             ((each * real).mean(),
+              "The sum is right now, but it is divided by the number of all places: divide by the number of words."),
+             (each.mean(), "Padding is learned as if it were words: leave the places out where the target is 0."),
+             (each[target > 2].mean(), "END is left out: the model must learn when to stop."),
+             (each[real].sum() / len(target), "The sum is divided by the number of rows: divide by the number of words."),
+             (each[real].sum(), "This is the sum: take the mean over the words."),
+             (rows.mean(), "This is a mean of the rows' means: it gives a word of a short row more weight. Take all words of the "
+                           "batch as one list."),
+             (F.cross_entropy(logits.softmax(-1)[real], target[real]),
+              "A softmax before the cross-entropy: it takes logits and does its own."), tolerance=1e-4)
 
 
 @exercise("12.4", points=3)

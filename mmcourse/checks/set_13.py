@@ -7,7 +7,7 @@ from random import Random
 import torch
 import torch.nn.functional as F
 
-from mmcourse.checks import close, exercise, expect, numbers, same, takes, tensor
+from mmcourse.checks import close, exercise, expect, mistakes, numbers, same, takes, tensor
 
 
 @exercise("13.1", points=2)
@@ -191,28 +191,24 @@ def text_loss(answer):
 
     def plain(by, skip=True):
         return F.cross_entropy(logits[:, :8 - by].flatten(0, 1), tokens[:, by:].flatten(), ignore_index=pad if skip else -100)
-    for skip in (True, False):
-        expect(not same(got, plain(2, skip)), "It still shifts twice: position t is asked for token t + 2.")
-        expect(not same(got, plain(0, skip)), "Now nothing is shifted: position t is asked for the token it has just read.")
+    twice, unmoved = ("It still shifts twice: position t is asked for token t + 2.",
+                      "Now nothing is shifted: position t is asked for the token it has just read.")
     labels = F.pad(tokens[:, 2:], (0, 1), value=pad)
-    expect(not same(got, F.cross_entropy(logits[:, :-1].flatten(0, 1), labels.flatten())),
-           "It still shifts twice: position t is asked for token t + 2.")
-    expect(not same(got, plain(1, skip=False)), "The shift is right now, but the padding is still counted: leave those "
-                                                "positions out.")
-    expect(not same(got, F.cross_entropy(logits[:, 1:].flatten(0, 1), tokens[:, :-1].flatten(), ignore_index=pad)),
-           "The shift goes the wrong way: position t is asked for the token before it.")
     each = F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=pad, reduction="none")
-    expect(not same(got, each.mean()), "The sum is right, but it is divided by all positions: divide by the real ones.")
     rows = each.view(3, 7).sum(1) / (tokens[:, 1:] != pad).sum(1)
-    expect(not same(got, rows.mean()), "This is the mean of the rows' means: take the mean over all real positions of the "
-                                       "batch.")
-    last = F.cross_entropy(logits.flatten(0, 1), tokens.roll(-1, 1).flatten(), ignore_index=pad)
-    read = each.view(3, 7)[tokens[:, :-1] != pad].mean()
-    for hint, wrong in {"The last position has no next token: roll brings the first one there.": last,
-                        "This is the sum: divide by the number of real next tokens.": each.sum(),
-                        "Positions were left out by the token that was just read: go by the next one.": read,
-                        "This is in bits: take the natural logarithm.": plain(1) / math.log(2)}.items():
-        expect(not same(got, wrong), hint)
+    mistakes(got, plain(1), (plain(2), twice), (plain(2, False), twice), (plain(0), unmoved), (plain(0, False), unmoved),
+             (F.cross_entropy(logits[:, :-1].flatten(0, 1), labels.flatten()), twice),
+             (plain(1, skip=False), "The shift is right now, but the padding is still counted: leave those positions out."),
+             (F.cross_entropy(logits[:, 1:].flatten(0, 1), tokens[:, :-1].flatten(), ignore_index=pad),
+              "The shift goes the wrong way: position t is asked for the token before it."),
+             (each.mean(), "The sum is right, but it is divided by all positions: divide by the real ones."),
+             (rows.mean(), "This is the mean of the rows' means: take the mean over all real positions of the batch."),
+             (F.cross_entropy(logits.flatten(0, 1), tokens.roll(-1, 1).flatten(), ignore_index=pad),
+              "The last position has no next token: roll brings the first one there."),
+             (each.sum(), "This is the sum: divide by the number of real next tokens."),
+             (each.view(3, 7)[tokens[:, :-1] != pad].mean(),
+              "Positions were left out by the token that was just read: go by the next one."),
+             (plain(1) / math.log(2), "This is in bits: take the natural logarithm."))
     close(got, plain(1), "This is not the mean loss over the real next tokens.")
 
 

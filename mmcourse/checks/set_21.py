@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from mmcourse import world, zoo
-from mmcourse.checks import exercise, expect, numbers, same, takes, tensor
+from mmcourse.checks import exercise, expect, mistakes, numbers, same, takes, tensor
 from mmcourse.models.vit import KINDS
 
 
@@ -46,20 +46,21 @@ def lowest_loss(answer):
     got = answer(fits.clone())
     got = got.float() if isinstance(got, torch.Tensor) else got
     tensor(got, (), torch.float32)
-    expect(not same(got, torch.tensor(math.log(size))), "This is the loss of a blind guess: the false pairs are still in it.")
-    expect(not same(got, torch.tensor(0.0)), "A floor of 0 holds only where no sentence is true of two pictures.")
-    for one, name in zip(mean, ("rows", "columns")):
-        expect(not same(got, torch.tensor(one)), f"Only the {name} are counted: InfoNCE asks both ways.")
-    expect(not same(got, torch.tensor(sum(mean))), "The two means are added: the loss is their mean, half of it.")
     count = fits.float().sum().item() / size
-    expect(not same(got, torch.tensor(math.log(count))), "The mean of the counts was taken before the logarithm: each row "
-                                                         "has a loss of its own, and the mean is over losses.")
     others = [sum(math.log(max(n - 1, 1)) for n in part.sum(-1).tolist()) / size for part in (fits, fits.T)]
-    expect(not same(got, torch.tensor(sum(others) / 2)), "The own sentence is not counted: it is one of those that fit.")
     blurred = torch.stack([F.cross_entropy(part.float(), torch.arange(size)) for part in (fits, fits.T)]).mean()
-    expect(not same(got, blurred), "False pairs score 0 here, and should score minus infinity.")
-    expect(not same(got, torch.tensor(sum(mean) / 2 / math.log(2))), "This is in bits: take the natural logarithm.")
-    expect(not same(got, torch.tensor(sum(mean) / 2 * size)), "This is the sum over the batch: take the mean.")
+    wrong = {"This is the loss of a blind guess: the false pairs are still in it.": math.log(size),
+             "A floor of 0 holds only where no sentence is true of two pictures.": 0.0,
+             "Only the rows are counted: InfoNCE asks both ways.": mean[0],
+             "Only the columns are counted: InfoNCE asks both ways.": mean[1],
+             "The two means are added: the loss is their mean, half of it.": sum(mean),
+             "The mean of the counts was taken before the logarithm: each row has a loss of its own, and the mean is over losses.":
+             math.log(count),
+             "The own sentence is not counted: it is one of those that fit.": sum(others) / 2,
+             "False pairs score 0 here, and should score minus infinity.": blurred,
+             "This is in bits: take the natural logarithm.": sum(mean) / 2 / math.log(2),
+             "This is the sum over the batch: take the mean.": sum(mean) / 2 * size}
+    mistakes(got, torch.tensor(sum(mean) / 2), *((torch.as_tensor(value), hint) for hint, value in wrong.items()))
     expect(same(got, torch.tensor(sum(mean) / 2)), f"If all true pairs score alike, the loss is {sum(mean) / 2:.4f}, and yours is "
                                                    f"{got.item():.4f}.")
 

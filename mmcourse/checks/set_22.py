@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from mmcourse.checks import close, exercise, expect, numbers, same, takes, tensor
+from mmcourse.checks import Again, close, exercise, expect, numbers, same, takes, tensor
 
 
 @exercise("22.1", points=2)
@@ -129,7 +129,7 @@ def step(answer):
     loss = F.cross_entropy(torch.einsum("bd,rd,be,re,kr->bk", a, U, b, V, W), labels)
     moves = torch.autograd.grad(loss, leaves)
     if min(move.abs().max() for move in moves) < 1e-3:                # sure of all labels already: nothing would move
-        return step(answer)
+        raise Again
     got = answer(a, b, labels, *(value.clone() for value in before), rate)
     expect(isinstance(got, (tuple, list)) and len(got) == 3, "Return three tensors: the new U, V and W.")
     for name, new, old, move in zip("UVW", got, before, moves):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmcourse import batches, world, zoo
-from mmcourse.checks import close, exercise, expect, numbers, same, takes, tensor
+from mmcourse.checks import Again, close, exercise, expect, mistakes, numbers, same, takes, tensor
 from mmcourse.recipes import vqa
 
 
@@ -106,33 +106,31 @@ def grad_cam(answer):
                  "The gradient is divided by the number of pictures: sum the highest logits, do not take their mean.": gradient / 3}
     matters = gradient.mean(1, keepdim=True)
     plain = (matters * tokens).sum(-1)
-    if same(plain.clamp(0, 1), F.normalize(plain.clamp(min=0), 1, 1)) or plain.amax(1).min() <= 0:     # draw anew: two mistakes
-        return grad_cam(answer)                                                                       # look alike, or a map is zero
+    if plain.amax(1).min() <= 0:                                                         # a map that is zero everywhere
+        raise Again
     got = answer(tokens.clone(), head)
     expect(not isinstance(got, torch.Tensor) or not got.requires_grad, "The map still carries a gradient: detach it.")
     tensor(got, (3, cells), torch.float32, "The map")
     expect(got.any(), "The map is zero everywhere.")
-    for hint, other in wrong.items():
-        expect(not same(got, (other.mean(1, keepdim=True) * tokens).sum(-1).clamp(min=0)), hint)
-    expect(not same(got, (gradient.sum(1, keepdim=True) * tokens).sum(-1).clamp(min=0)),
-           "The gradient was summed over the cells: take the mean.")
-    expect(not same(got, (matters * tokens).clamp(min=0).sum(-1)), "Negative values were set to zero before the sum over the "
-                                                                   "features: do it behind.")
-    expect(not same(got, plain.clamp(0, 1)), "The map is cut off at 1: only negative values become zero.")
-    expect(not same(got, plain), "Negative values are left: what speaks against the answer is set to zero.")
-    expect(not same(got, plain.abs()), "Negative values were turned around by abs: they speak against the answer, so they "
-                                       "become zero.")
-    expect(not same(got, (gradient * tokens).sum(-1).clamp(min=0)),
-           "Each cell was weighted by its own gradient. Grad-CAM takes the mean of the gradient over the cells first.")
-    expect(not same(got, (every.mean(1, keepdim=True) * tokens).sum(-1).clamp(min=0)),
-           "The gradient is that of all logits together: take the highest of each picture.")
-    expect(not same(got, (chance.mean(1, keepdim=True) * tokens).sum(-1).clamp(min=0)),
-           "The gradient is that of the chance after the softmax: take the logit itself.")
-    expect(not same(got, (gradient.mean(2, keepdim=True) * tokens).sum(-1).clamp(min=0)),
-           "The gradient was averaged over the features. Average it over the cells (dim=1).")
-    expect(not same(got, gradient.norm(dim=-1)), "This is the size of the gradient alone: weight the features by it.")
-    expect(not same(got / got.sum(1, keepdim=True).clamp(min=1e-9), got) or same(plain.clamp(min=0), got),
-           "The maps were made to sum to one: leave them as they are.")
+
+    def weighed(gradient):
+        return (gradient.mean(1, keepdim=True) * tokens).sum(-1).clamp(min=0)
+    mistakes(got, plain.clamp(min=0), *((weighed(other), hint) for hint, other in wrong.items()),
+             ((gradient.sum(1, keepdim=True) * tokens).sum(-1).clamp(min=0),
+              "The gradient was summed over the cells: take the mean."),
+             ((matters * tokens).clamp(min=0).sum(-1),
+              "Negative values were set to zero before the sum over the features: do it behind."),
+             (plain.clamp(0, 1), "The map is cut off at 1: only negative values become zero."),
+             (plain, "Negative values are left: what speaks against the answer is set to zero."),
+             (plain.abs(), "Negative values were turned around by abs: they speak against the answer, so they become zero."),
+             ((gradient * tokens).sum(-1).clamp(min=0),
+              "Each cell was weighted by its own gradient. Grad-CAM takes the mean of the gradient over the cells first."),
+             (weighed(every), "The gradient is that of all logits together: take the highest of each picture."),
+             (weighed(chance), "The gradient is that of the chance after the softmax: take the logit itself."),
+             ((gradient.mean(2, keepdim=True) * tokens).sum(-1).clamp(min=0),
+              "The gradient was averaged over the features. Average it over the cells (dim=1)."),
+             (gradient.norm(dim=-1), "This is the size of the gradient alone: weight the features by it."),
+             (F.normalize(plain.clamp(min=0), 1, 1), "The maps were made to sum to one: leave them as they are."))
     close(got, plain.clamp(min=0), "The map is not Grad-CAM's.", 1e-4)
 
 
@@ -153,30 +151,26 @@ def vqa_loss(answer):
     tensor(got, (), torch.float32, "The loss")
     expect(got.requires_grad, "The loss carries no gradient, so nothing could learn from it: do not detach it.")
     got = got.detach()
-    expect(not same(got, F.cross_entropy(logits[answers > 0], answers[answers > 0])),
-           "Answer 0 is a real answer and was left out: only -1 marks an empty place.")
-    kept = answers >= 0
-    chances = logits.softmax(-1)
-    twice, clamped = F.cross_entropy(chances[kept], answers[kept]), answers.clamp(min=0).flatten()
-    if same(twice, F.cross_entropy(chances.flatten(0, 1), clamped), 1e-4):               # two mistakes look alike: draw anew
-        return vqa_loss(answer)
-    expect(not same(got, F.cross_entropy(chances.flatten(0, 1), clamped)),
-           "There are still two softmaxes: F.cross_entropy takes logits and has one inside.")
-    expect(not same(got, twice), "Empty places are left out now, but there are still two softmaxes: give F.cross_entropy the "
-                                 "logits.")
-    expect(not same(got, F.cross_entropy(logits.flatten(0, 1), clamped)),
-           "The softmax is right now, but an empty place still counts: clamp makes the first answer of -1.")
-    expect(not same(got, losses.sum()), "This is the sum over the questions: take the mean.")
-    expect(not same(got, losses.sum() / answers.numel()), "The sum is over the real questions, and it was divided by all "
-                                                          "places, the empty ones included.")
+    kept, chances, clamped = answers >= 0, logits.softmax(-1), answers.clamp(min=0).flatten()
     rowwise = torch.stack([F.cross_entropy(row, right, ignore_index=-1) for row, right in zip(logits, answers)]).mean()
-    expect(not same(got, rowwise), "This is the mean of each picture's mean: every real question should count alike.")
-    expect(not same(got, -want), "The sign is turned around: a loss is never negative.")
     over = logits.log_softmax(1)[kept].gather(-1, answers[kept][:, None])
-    expect(not same(got, -over.mean()), "The softmax goes over the questions of a picture. It goes over the answers, the last "
-                                        "axis.")
-    expect(not same(got, -chances[kept].gather(-1, answers[kept][:, None]).mean()),
-           "This is minus the chance of the right answer: its logarithm is missing.")
+    mistakes(got, want,
+             (F.cross_entropy(logits[answers > 0], answers[answers > 0]),
+              "Answer 0 is a real answer and was left out: only -1 marks an empty place."),
+             (F.cross_entropy(chances.flatten(0, 1), clamped),
+              "There are still two softmaxes: F.cross_entropy takes logits and has one inside."),
+             (F.cross_entropy(chances[kept], answers[kept]),
+              "Empty places are left out now, but there are still two softmaxes: give F.cross_entropy the logits."),
+             (F.cross_entropy(logits.flatten(0, 1), clamped),
+              "The softmax is right now, but an empty place still counts: clamp makes the first answer of -1."),
+             (losses.sum(), "This is the sum over the questions: take the mean."),
+             (losses.sum() / answers.numel(),
+              "The sum is over the real questions, and it was divided by all places, the empty ones included."),
+             (rowwise, "This is the mean of each picture's mean: every real question should count alike."),
+             (-want, "The sign is turned around: a loss is never negative."),
+             (-over.mean(), "The softmax goes over the questions of a picture. It goes over the answers, the last axis."),
+             (-chances[kept].gather(-1, answers[kept][:, None]).mean(),
+              "This is minus the chance of the right answer: its logarithm is missing."))
     expect(same(got, want, 1e-4), f"The mean cross-entropy of the real questions is {want.item():.4f}, and yours is {got.item():.4f}.")
 
 

@@ -28,7 +28,10 @@ def causal_mask(length):
 
 
 def padding_mask(lengths, longest=None):
-    """(B, 1, 1, S): row b may look at its first lengths[b] keys; the rest is padding."""
+    """(B, 1, 1, S): row b may look at its first lengths[b] keys; the rest is padding.
+
+    The ones stand for the heads and the queries.
+    """
     lengths = torch.as_tensor(lengths)
     longest = int(lengths.max()) if longest is None else longest
     real = torch.arange(longest, device=lengths.device) < lengths[:, None]

@@ -23,7 +23,8 @@ def rotary(x, places=None, base=10000.0):
     """Turn queries or keys by angles that grow with their place (Su et al. 2021).
 
     x (..., T, d), places (T,) or broadcasting to (..., T), by default 0 to T - 1. Number
-    i turns together with i + d/2, as in Llama. Scores then depend on the distance alone.
+    i turns together with i + d/2, as in Llama. Of the places only their
+    difference then enters a score.
     """
     half = x.shape[-1] // 2
     rates = base ** (-torch.arange(half, device=x.device) / half)                # (d/2,)

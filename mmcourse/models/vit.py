@@ -23,7 +23,8 @@ def patchify(images, size):
 class VisionTransformer(nn.Module):
     """ViT (Dosovitskiy et al. 2021): images (B, 3, H, W) -> (B, 1 + N, D), class first.
 
-    pre_norm: normalize before the first block too, as CLIP does (Radford et al. 2021).
+    pre_norm: normalize before the first block too, as CLIP does (Radford et al. 2021);
+    inside of the blocks the norm comes first in any case.
     """
 
     def __init__(self, image_size, patch_size, d_model, num_heads, num_layers,

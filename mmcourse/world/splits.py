@@ -119,7 +119,7 @@ def three_dials(n, seed=0, redundancy=0.0, unique=0.0, synergy=0.0):
     """n pairs of a picture and a sentence whose label three dials spread over the two, as a list of `Pair`.
 
     Shape tells the label in both, the same in both (redundancy); color tells it in the picture alone, the
-    sentence's is chance (unique); size tells it only by whether the two agree (synergy, XOR). A dial d makes
+    sentence's is chance (unique); size tells it only by whether the two differ (synergy, XOR: label 1 if they do). A dial d makes
     its sign right with chance (1 + d) / 2, independently of the others. `three_dials_best` gives the best
     accuracy that is possible.
     """
@@ -128,10 +128,10 @@ def three_dials(n, seed=0, redundancy=0.0, unique=0.0, synergy=0.0):
     made = []
     for _ in range(n):
         label = int(random() < 0.5)
-        shared, own, agree = (label if random() < chance else 1 - label for chance in chances)
+        shared, own, differ = (label if random() < chance else 1 - label for chance in chances)
         seen, other_color = int(random() < 0.5), int(random() < 0.5)
         shape, color, size = (_BITS[name][bit] for name, bit in zip(_BITS, (shared, own, seen)))
-        told = _BITS["size"][seen ^ agree], _BITS["color"][other_color], shape
+        told = _BITS["size"][seen ^ differ], _BITS["color"][other_color], shape
         x, y = (0.15 + 0.7 * random() for _ in range(2))
         made.append(Pair(Scene((Object(shape, color, size, x=x, y=y),)), "a {} {} {}".format(*told), label))
     return made
@@ -143,7 +143,7 @@ def three_dials_best(redundancy=0.0, unique=0.0, synergy=0.0):
     The signs are independent given the label, so the best guess of k signs is right with chance
     (sum over their 2^k outcomes of the larger of P(outcome | 1) and P(outcome | 0)) / 2.
     """
-    shared, own, agree = _dials(redundancy, unique, synergy)
+    shared, own, differ = _dials(redundancy, unique, synergy)
 
     def best(*chances):
         total = 0.0
@@ -155,4 +155,4 @@ def three_dials_best(redundancy=0.0, unique=0.0, synergy=0.0):
             total += max(one, zero) / 2
         return total
 
-    return {"picture": best(shared, own), "sentence": best(shared), "both": best(shared, own, agree)}
+    return {"picture": best(shared, own), "sentence": best(shared), "both": best(shared, own, differ)}
