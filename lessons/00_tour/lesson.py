@@ -39,7 +39,7 @@ show.pictures([picture.resize((256, 256), 0)], [sentence], columns=1, side=3,
               alt=f"A picture drawn by a small model. It was asked for {sentence}.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# Nobody stored this picture. The model began with random noise and cleared it up in twenty small steps, and the sentence steered every one of them. With another seed it draws another picture of the same sentence.
+# Nobody stored this picture. The model began with random noise and cleared it up in twenty small steps, and the sentence steered every one of them. Then a small eye inside of the model looked at the picture: where it has doubts, the model paints again from other noise. With another seed it draws another picture of the same sentence.
 
 # %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
 again = painter.draw([sentence] * 6, seed=10)
@@ -77,7 +77,7 @@ for said in (sentence, described, "there is a green star"):
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### All of it at once
-# Eight sentences that none of the models has been tested on here before. Each picture is drawn, described and judged: ✓ if the picture shows what was asked, and ✓ again if the description of it is true.
+# Eight sentences that none of the models has been tested on here before. Each picture is drawn, described and judged: ✓ if the picture shows what was asked, and ✓ again if the description of it is true. Both models check themselves and may try again, the painter up to 100 times, the describer up to 8. The oracle takes no part in that, it only marks. Lesson 34 shows how often the first try is right.
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
 wanted = [prompt.text for kind in ("position", "attribute binding", "count", "everything")
@@ -102,13 +102,13 @@ assert sum(right) >= 5 and sum(true) >= 6
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Which sentence belongs to which picture?
-# The fourth model writes nothing and draws nothing. It turns pictures and sentences into arrows in one space, so that what belongs together points the same way. Below, each row is a picture, each column its sentence; dark means near.
+# The fourth model writes nothing and draws nothing. It turns pictures and sentences into arrows in one space, so that what belongs together points nearly the same way. Below, each row is a picture, each column one of the eight sentences, in reading order; dark means near. (The numbers are cosines: 1 is the same direction, 0 unrelated, and below 0 is shown as 0.) A second dark cell need not be a mistake: *one square* is true of several pictures.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 near = judge.similarity(drawn, wanted)
 fig, ax = plt.subplots(figsize=(6.5, 4))
 show.matrix(ax, near.clamp(0, 1), rows=[f"picture {k + 1}" for k in range(8)],
-            columns=[f"s{k + 1}" for k in range(8)], title="Pictures and their sentences point the same way")
+            columns=[f"s{k + 1}" for k in range(8)], title="Pictures are nearest to their own sentences")
 show.figure(fig, alt="A matrix of eight pictures and eight sentences. Most rows are darkest on the "
                      "diagonal, where picture and sentence belong together.")
 own = (near.argmax(1) == torch.arange(8)).sum()
@@ -127,13 +127,13 @@ print(f"{own} of 8 pictures are nearest to the sentence they were drawn from.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Five problems behind all of them
-# Baltrušaitis, Ahuja and Morency (2019) sorted the field by what is hard about it, and the course goes through all five:
+# Baltrušaitis, Ahuja and Morency (2019) sorted the field by what is hard about it, and the course meets all five:
 #
 # - **Representation:** as which numbers does each modality enter? (01, 13, 14)
 # - **Alignment:** which part of one belongs to which part of the other? (11, 21)
 # - **Fusion:** where and how are they joined? (22)
 # - **Translation:** how does one become the other? (31 to 34)
-# - **Co-learning:** what does one teach about the other? (21)
+# - **Co-learning:** what does one teach about the other? (21: sentences teach an eye to name things)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The map
@@ -142,16 +142,16 @@ print(f"{own} of 8 pictures are nearest to the sentence they were drawn from.")
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 boxes = {"01": (0, 1, "the world", "modalities"), "11": (1, 1, "attention", "attention"),
          "12": (2, 1, "Transformer", "transformer"), "13": (3, 0, "language model", "language_model"),
-         "14": (3, 1, "vision\nTransformer", "vision_transformer"), "33": (3, 2, "diffusion", "diffusion"),
+         "14": (3, 1, "vision\nTransformer", "vision_transformer"), "33": (4, 2, "diffusion", "diffusion"),
          "21": (4, 0, "CLIP", "contrastive"), "22": (4, 1, "fusion", "fusion"),
          "31": (5, 0, "answers", "vqa"), "32": (5, 1, "captions", "captioning"),
          "34": (5, 2, "drawing", "text2image"), "35": (6, 1, "a multimodal\nLLM", "")}
-lines = ("01-11 11-12 12-13 12-14 12-33 13-21 14-21 13-22 14-22 "
-         "21-31 22-31 22-32 21-34 33-34 31-35 32-35 34-35")
+lines = ("01-11 11-12 12-13 12-14 14-21 14-22 14-31 14-32 14-33 "
+         "21-34 32-34 33-34 13-35 31-35 32-35 34-35")
 fig = plt.figure(figsize=(10.5, 3.3), layout="none")
 ax = fig.add_axes((0, 0, 1, 1), xlim=(-0.5, 6.5), ylim=(2.5, -0.5))
 ax.axis("off")
-ax.text(-0.45, -0.3, "Each part is built from those on its left", fontsize=12)
+ax.text(-0.45, -0.3, "Lines: what is built from what. Gray: not written yet", fontsize=12)
 for ends in (line.split("-") for line in lines.split()):
     ax.plot(*zip(*(boxes[end][:2] for end in ends)), color="#cccccc", lw=1.5, zorder=0)
 for number, (x, y, name, lesson) in boxes.items():
@@ -178,7 +178,7 @@ widgets.atlas(fig, "A map of the course: from the world by way of attention and 
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Where the applications come from
-# The last part of the course builds four small applications. None needs a new idea:
+# The last part of the course is planned to build four small applications; it is not written yet. None needs a new idea:
 #
 # | application | made of |
 # |---|---|
@@ -215,20 +215,20 @@ widgets.explorer(all_of_it, sentence="a blue circle left of a red square",
                  question="is there a circle?", seed=(0, 20, 1))
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# Live: let the room dictate a sentence, and before you press Enter let it guess what will go wrong. Then ask for an elephant. Then for five circles: the models have seen pictures of at most four things when they learned to draw.
+# Live: let the room dictate a sentence, and before you press Enter let it guess what will go wrong. Then ask for an elephant. Then for five circles (it tries 100 times, so wait): the models have seen pictures of at most four things when they learned to draw.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## In short
 # - Four small models draw, answer, describe and compare. You will build all of them.
 # - A multimodal model relates modalities: it translates, aligns and joins them.
 # - In this world every claim can be checked exactly, so you will always know how good a model is.
-# - Every lesson: a question, a picture, ten lines, a model that works, and exercises with checks.
+# - Lessons 11 to 34: a question, a picture, short code, a model that works, and exercises with checks.
 
 # %% [markdown] template="words"
 
 # %% [markdown]
 # ## What comes next
-# [Lesson 01](01_modalities.ipynb) shows one scene as text, picture, sound, film, points and sensor trace, and what a machine gets of each. Your exercises lie in `my_work/`; this is how far you are:
+# [Lesson 01](01_modalities.ipynb) shows one scene as text, picture, sound, film, points and sensor trace, and what a machine gets of each. You need Python and a little PyTorch. A lesson takes 70 to 100 minutes; go in order, the line under each title says which lessons it needs. After a lesson open its exercises in `my_work/` (`mmcourse lab` puts them there; the originals are in `exercises/`): write an answer, run the check, read its hint. This is how far you are:
 
 # %% tags=["nbval-ignore-output"]
 from mmcourse import progress

@@ -40,7 +40,7 @@ from mmcourse import show, widgets, world
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input"]
 scene = world.sample(seed=217)
 film, wave = world.film(scene, frames=16), world.sound(scene)
-cloud, trace = world.cloud(scene, n=2000), world.trace(scene)
+cloud, trace = world.cloud(scene, n=2000), world.trace(film)
 fig = plt.figure(figsize=(10, 5.6))
 axes = [fig.add_subplot(2, 3, i + 1, projection="3d" if i == 4 else None) for i in range(6)]
 show.panel(axes[0], scene.image(256), "image")
@@ -54,7 +54,7 @@ show.panel(axes[3], np.block([[[frames[0]], [frames[1]]], [[frames[2]], [frames[
 axes[4].scatter(*cloud.points.T, c=cloud.colors, s=2)
 axes[4].set(xlim=(0, 1), ylim=(0, 1), zlim=(0, 0.7), title="points")
 axes[4].set(xticks=[], yticks=[], zticks=[])
-axes[5].plot(np.arange(200) / 50, trace[0], linewidth=1)
+axes[5].plot(np.arange(len(trace[0])) / 50, trace[0], linewidth=1)
 axes[5].set(title="sensor", xlabel="seconds", yticks=[])
 show.figure(fig, alt="One scene six times: a picture of shapes, a sentence about it, a "
                      "sound wave, four frames of a film, a cloud of points in space and "
@@ -118,7 +118,7 @@ print(tuple(picture.shape), picture.dtype, f"from {picture.min():.2f} to {pictur
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Break it on purpose: reshape is not permute
-# Both `x.permute(2, 0, 1)` and `x.reshape(3, 64, 64)` give the shape that PyTorch wants. Only one of them is right. The other fills the new shape with the numbers in their old order: nothing crashes, and the model trains on noise.
+# Both `x.permute(2, 0, 1)` and `x.reshape(3, 64, 64)` give the shape that PyTorch wants. Only one of them is right. The other fills the new shape with the numbers in their old order: nothing crashes, but each "pixel" now mixes numbers of three places, and whatever looks at neighbors sees scrambled pictures.
 #
 # Another classic: bytes have no room above 255. Add 60 to a byte of 230 and it wraps around to 34.
 
@@ -177,7 +177,7 @@ print("padding is zero: ", not table(ids)[~mask].any())
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Sound: pressure, thousands of times a second
-# A microphone writes down air pressure at a fixed **sampling rate**, here 16,000 times a second: a tensor (B, samples). The world plays a scene from left to right. Each thing sounds while a line sweeps over it: height is pitch, the shape is the timbre, the color an extra tone, and a large thing is longer and louder.
+# A microphone writes down air pressure at a fixed **sampling rate**, here 16,000 times a second: a tensor (B, samples). The world plays a scene from left to right. Each thing sounds while a line sweeps over it: height is pitch, the shape is the timbre (the mixture of overtones), the color an extra tone, and a large thing is longer and louder.
 
 # %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
 from IPython.display import Audio
@@ -194,10 +194,11 @@ Audio(wave, rate=16000)  # press play
 # %% slideshow={"slide_type": "-"}
 def spectrogram(wave, size=512, hop=128):
     """wave (samples,) -> strengths (size / 2 + 1, frames): dot products with cosines and sines."""
-    frames = wave.unfold(0, size, hop) * torch.hann_window(size)  # (frames, size)
+    frames = wave.unfold(0, size, hop)              # (frames, size): 512 samples, every 128
+    frames = frames * torch.hann_window(size)       # faded out at both ends: a cut is no tone
     turns = torch.outer(torch.arange(size // 2 + 1), torch.arange(size)) / size
     angle = 2 * torch.pi * turns                                       # (frequencies, size)
-    return torch.hypot(frames @ angle.cos().T, frames @ angle.sin().T).T
+    return torch.hypot(frames @ angle.cos().T, frames @ angle.sin().T).T     # both: a strength
 
 
 ours = spectrogram(sound[0])
@@ -226,6 +227,8 @@ show.figure(fig, alt="Left the scene, right its spectrogram: one horizontal stro
 # | points | (B, N, 3) | N places on surfaces, in any order |
 # | sensor | (B, T, channels) | acceleration along three axes |
 #
+# Every thing carries its own sensor; we show one. (At rest one axis reads gravity, 9.8 m/s².)
+#
 # Points are the odd one: they form a **set**. Shuffle the rows and it is the same cloud. A model for points must not care about the order. Lesson 11 shows that attention does not care either.
 
 # %% slideshow={"slide_type": "-"}
@@ -238,8 +241,8 @@ for name, tensor in everything.items():
     print(f"{name:<7} {shape:<22} {kind:<8} {tensor[0].numel():>7,} numbers each")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ### All of it is the same scene
-# Is that more than a story? The world can also be read **back**, by geometry and measurement, without any learning: from a picture to its scene, from a sound, from a film, from the traces to what each thing did. And it can be asked: every question comes with its true answer.
+# ### All of it comes from the same scene
+# Is that more than a story? The world can also be read **back**, by geometry and measurement, without any learning: from a picture or a sound to the whole scene, and from the film, whose things come from the scene and then move, appear or leave. The sensors tell what each thing does in the film, not what it looks like. And it can be asked: every question comes with its true answer.
 #
 # These readers are the judges of this course. When a model draws, speaks or answers, they say what it really did.
 
@@ -247,7 +250,7 @@ for name, tensor in everything.items():
 print("picture -> scene:", world.read(scene.image(64)) == scene)
 print("sound -> scene:  ", world.hear(wave) == scene)
 print("film -> film:    ", world.watch(film.frames(64)) == film)
-print("traces -> doing: ", world.feel(trace) == world.activities(scene))
+print("traces -> doing: ", world.feel(trace) == world.activities(film))
 for question in [*world.questions(scene, 2, seed=4), *world.film_questions(film, 2, seed=4)]:
     print(f"{question.text}  {question.answer}")
 
@@ -303,7 +306,7 @@ for name, tensor in dict(mri=mri, eeg=eeg, height=height).items():
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Everything becomes a row of tokens
-# A Transformer takes a sequence of vectors. Words are one already. For all else the trick is the same: **cut into pieces, flatten each piece**. Pictures into patches, sound into frames, film into patches of frames, traces into windows.
+# A Transformer takes a sequence of vectors. Words are one already, and each point is a token. For all else the trick is the same: **cut into pieces, flatten each piece**. Pictures into patches, sound into frames, film into patches of frames, traces into windows.
 
 # %% slideshow={"slide_type": "-"}
 def patches(x, size):
@@ -328,7 +331,7 @@ show.figure(fig, alt="The scene cut into 64 small squares in reading order, four
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## On the world: what does each modality know?
-# A first experiment. Two questions about a scene: **how many things** are in it, and **is something red** there? We ask the *simplest possible model*, one weighted sum of all numbers, on the picture, on the sound and on one sentence. Fit on 1,500 scenes, test on 500 others; three times, each with other scenes. (You need not follow the code of the fit.)
+# A first experiment. Two questions about a scene: **how many things** are in it, and **is something red** there? We ask the *simplest possible model*, one weighted sum of numbers: of the pixels, of the spectrogram (not of the wave), or of the words of one sentence, counted. Fit on 1,500 scenes, three times with others; test on the same 500 new ones. (You need not follow the code of the fit.)
 #
 # Predict: which modality answers which question best?
 
@@ -398,9 +401,9 @@ show.figure(fig, alt="Bars of the share of right answers for picture, sound and 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # What the bars show, and a guess at why:
 #
-# - **The sound tells the number best.** Every thing adds its own strokes, and a weighted sum can add up strokes.
-# - **The sentence tells red best.** Somebody has already done the seeing: "red" is a word of its own. But a sentence tells only what it mentions.
-# - **The picture holds everything,** to the pixel, and our model gets little of it: in a sum of colors, red and a mixture of others look alike.
+# - **The sound tells the number best.** Every thing adds strokes, and a weighted sum can add up strokes. (From the wave itself it hardly beats guessing.)
+# - **The sentence tells red best.** Somebody has already done the seeing; but a sentence tells only what it mentions.
+# - **The picture holds everything,** and our model gets little of it: in a sum of colors, red and a mixture look alike.
 #
 # *What a modality carries* and *what a model can take out* are two things. Most of this course is about the second.
 
@@ -415,7 +418,7 @@ board = editor.edit(scene)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Try it: hear with your eyes
-# Move the slider from scene to scene. Look at the spectrogram first and guess: how many things, which are large, which are high? Then look at the picture.
+# Set the menu to *sound only* and move the slider from scene to scene. Guess from the spectrogram: how many things, which are large, which are high? Then choose *sound and picture*.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
 def explore(scene=20, modalities="sound and picture"):

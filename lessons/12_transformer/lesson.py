@@ -219,7 +219,7 @@ for name, residual in (("plain stack", False), ("with residuals", True)):
     assert (gradient > 0.01) == residual
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# With weights of just the right size a plain stack passes gradients, too; the residual stream needs no such care. Its price: the stream grows with every part. The norm, below, answers that.
+# With weights of just the right size a plain stack passes gradients, too; the stream needs no such care. Its price: it grows with every part. The norm, below, answers that.
 #
 # ### Between words, within a word
 # Two kinds of parts alternate. **Attention** moves information *between* positions. A **feed-forward network** works on each position by itself: make it four times wider, bend it (GELU, a smooth form of max(0, x)), make it narrow again.

@@ -336,7 +336,7 @@ class TokensToShape(nn.Module):
 
 def convolutions():
     parts = [layer for a, b in ((3, 24), (24, 48), (48, 48)) for layer in
-             (nn.Conv2d(a, b, 3, stride=2, padding=1), nn.ReLU())]
+             (nn.Conv2d(a, b, 3, stride=2, padding=1), nn.BatchNorm2d(b), nn.ReLU())]
     return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 4))
 
 # %% tags=["hide-input"]
@@ -344,7 +344,7 @@ for name, build in (("CNN", convolutions), ("ViT", TokensToShape)):
     print(name, f"{sum(p.numel() for p in build().parameters()):,} parameters")
 
 # %% [markdown]
-# The ViT's blocks train with Muon (Jordan and others 2024), an optimizer for weight matrices that needs fewer steps here than AdamW. This favors the ViT: the comparison should not be lost for want of a good optimizer. The CNN has no such blocks and trains with AdamW.
+# The ViT's blocks train with Muon (Jordan and others 2024), an optimizer for weight matrices that needs fewer steps here than AdamW. This favors the ViT: the comparison should not be lost for want of a good optimizer. The CNN has no such blocks and trains with AdamW; its `BatchNorm2d` scales every feature over the batch, which makes it quick, and `AdaptiveAvgPool2d(1)` is the mean of its cells.
 
 # %% tags=["nbval-ignore-output"]
 steps = {"cpu": 400, "gpu": 2000}[budget()]
@@ -359,7 +359,7 @@ def study(build, count, seed):
         return everything[0][pick], everything[1][pick]
     torch.manual_seed(seed)
     model = build()
-    fit(model, batch, lambda m, d: F.cross_entropy(m(d[0]), d[1]), steps, lr=5e-3, muon=0.02)
+    fit(model, batch, lambda m, d: F.cross_entropy(m(d[0]), d[1]), steps, muon=0.02)
     own = [part[:count] for part in everything]
     with torch.no_grad():
         return [(model(images.to(device())).argmax(-1).cpu() == shape).float().mean().item()
@@ -388,13 +388,13 @@ ax.set(xscale="log", xticks=counts, xticklabels=[f"{n:,}" for n in counts],
 ax.set_xlim(counts[0] * 0.85, counts[-1] * 1.35)
 ax.minorticks_off()
 show.figure(fig, alt="Share right against the number of training pictures, on a "
-                     "logarithmic axis. Both rise; at 200 pictures the CNN is far above "
-                     "the ViT, at 5,000 they meet.")
+                     "logarithmic axis. Both rise; at 200 pictures the CNN is clearly "
+                     "above the ViT, at 5,000 they meet.")
 few, _, many = (results[convolutions] - results[TokensToShape])[..., 1].mean(0)
-assert few > 0.2 and abs(many) < 0.05
+assert few > 0.03 and abs(many) < 0.05
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# Both know their own 200 pictures. On others the CNN is far ahead: it need not learn that a shape stays the same when it moves. The ViT has to see shapes in many places; with 5,000 pictures it has.
+# Both know their own pictures. On others the CNN is ahead while pictures are few: it need not learn that a shape stays the same when it moves. The ViT has to see shapes in many places; with 5,000 pictures it has.
 #
 # Dosovitskiy and others (2021) report this at full size: trained on a million pictures their ViT is behind CNNs of its size, trained on hundreds of millions it is ahead. Same shape? **In part**: the gap at few pictures is ours too; being *ahead* is beyond this small budget. In our world pictures cost nothing, so we can afford the ViT.
 

@@ -501,12 +501,12 @@ assert last["cross-attention"] < 0.8 and last["steps, each told what it means"] 
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ## Two things break it
-# All three soon rest at about two thirds on relations, and cross-attention hardly moves from there. The model we ship has two more things:
+# On relations all three soon rest at about two thirds. The model we ship adds two things:
 #
-# - **Steps.** The question becomes four vectors. Each *finds* things by what they are, or by what they are to what an earlier step found.
-# - **Telling each step what it means.** The world knows the program, so which things each step should find: a yes or no for each step and cell.
+# - **Steps.** The question becomes four vectors. Each *finds* things by what they are, or by where they are to what an earlier step found.
+# - **Telling each step what it means.** The world knows which things each step should find: a yes or no for each step and cell.
 #
-# Steps alone leave the plateau late, and they are faster: in the same seconds they see over twice as many questions. Told what each step means, the model leaves it earlier, and is far ahead on the other kinds: 4 x 64 small lessons for every question in place of one.
+# Steps alone leave the plateau late, with twice the questions seen in the same seconds. Told what each step means, the model leaves it earlier and is far ahead on other kinds: 256 small lessons a question.
 
 # %% include="mmcourse/models/vqa.py::VQA.think" slideshow={"slide_type": "subslide"}
 

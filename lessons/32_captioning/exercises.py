@@ -115,7 +115,7 @@ check("32.2", clipped_precision)
 # %% [markdown] task="32.3"
 # Return three tensors `(parents, words, scores)`, each (K,), the first two int64, best first: from which beam a candidate comes, its new word, and its **plain** sum of log-probabilities, without the penalty.
 #
-# Example: K = 1, score −1 after 1 word, two words with log-probabilities −0.2 and −1.7: parents `[0]`, words `[0]`, scores `[-1.2]`; its rank was −1.2 / 2.
+# Example: K = 1, score −1 after 1 word, two words with log-probabilities −0.2 and −1.7: parents `[0]`, words `[0]`, scores `[-1.2]`; with `alpha` = 1 its rank was −1.2 / 2.
 
 # %% answer="32.3"
 def beam_step(scores, lengths, done, logits, alpha):
@@ -148,7 +148,7 @@ check("32.3", beam_step)
 # ## 32.4 Find the bug: the best loss you ever saw
 # *3 points · 15 minutes · medium*
 #
-# Captions in a batch have different lengths, so somebody added a padding mask to the decoder. The training loss went down to almost nothing. But when the model wrote alone, it fell silent after the first thing. An invariant is broken: change a **later** word, and what the model thinks at **earlier** places must stay the same. Run it and see.
+# Captions in a batch have different lengths, so somebody added a padding mask to the decoder. The training loss went down to almost nothing. But when the model wrote alone, it stopped far too early. An invariant is broken: change a **later** word, and what the model thinks at **earlier** places must stay the same. Run it and see.
 
 # %%
 def caption_mask_broken(ids):

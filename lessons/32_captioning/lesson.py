@@ -782,7 +782,7 @@ teller = teller.to(device())
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Try it: catch it lying
-# Choose a scene, a style, a temperature, and a word. Words in bold orange brackets are false, by the oracle; the title judges the whole caption. Below, the light shows where the model looks when it writes the chosen word. Raise the temperature until it lies: does it still look at the right thing?
+# Choose a scene, a style, a temperature, and a word. Words in bold orange brackets are false, by the oracle; the title judges the whole caption (a wrong number, a wrong *no* or a thing told twice is false as a whole). Below, the light shows where the model looks when it writes the chosen word. Raise the temperature until it lies: does it still look at the right thing?
 
 # %% tags=["hide-input"]
 import re
@@ -821,19 +821,16 @@ def explore(scene=4, style="full", temperature=0.0, word=2):
     show.panel(axes[0], shown.image(256), "the scene")
     show.look(axes[1], shown.image(256), maps[word], f"word {word + 1}: {names[word]!r}")
     axes[2].axis("off")
-    x, y, judged = 0, 0.95, verdicts(shown, text)
-    for raw, false in judged:
+    x, y, lies = 0, 0.95, 0
+    for raw, false in verdicts(shown, text):
         raw = f"[{raw}]" if false else raw
         x, y = (0, y - 0.11) if x + len(raw) > 42 else (x, y)
         axes[2].text(x / 42, y, raw, family="monospace", fontsize=11, va="top",
                      weight="bold" if false else "normal",
                      color=show.CYCLE[1] if false else show.INK)
-        x += len(raw) + 1
-    lies = sum(false for _, false in judged)
-    true = metrics.truthfulness([shown], [text])["true"] == 1
-    whole = "a number, a 'no', a thing told twice, or no sentence"
-    axes[2].set_title("all true" if true else f"{lies} word(s) in false claims" if lies else
-                      f"false as a whole: {whole}", fontsize=10 if lies or true else 8)
+        x, lies = x + len(raw) + 1, lies + false
+    axes[2].set_title("all true" if metrics.truthfulness([shown], [text])["true"] == 1 else
+                      f"{lies} word(s) in false claims" if lies else "false as a whole")
     return fig, f"Scene {scene}: {text} {lies} words are marked as false."
 
 
