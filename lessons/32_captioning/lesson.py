@@ -645,6 +645,9 @@ show.pictures([scene.image(128) for _, scene, _ in wrong],
                   "sentence of its caption.",
               title="False sentences, in its own world and abroad")
 
+# %% [markdown] slideshow={"slide_type": "-"}
+# It notices all gray paper, fewer than half of the striped things, and never six things: drawn anew, these look nearly the same. A warning that stays silent proves nothing.
+
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Look inside: where does it look at each word?
 # Cross-attention has one weight for each patch, at each word. Here is its light on the picture while the model writes, mean over layers and heads (Xu and others 2015 drew the first such maps).
