@@ -33,6 +33,13 @@ def zero(weights, mask):
     return weights * mask
 
 
+def naive(query, key, value, mask=None):
+    """A softmax by its formula."""
+    weights = scores(query, key).exp() * (1 if mask is None else mask)
+    weights = weights / weights.sum(-1, keepdim=True)
+    return weights @ value, weights
+
+
 def heads(x, w, num_heads, split, merge, scale=None, mask=None, out=True):
     q, k, v = (split(x @ m, num_heads) for m in w[:3])
     mixed = merge(F.scaled_dot_product_attention(q, k, v, mask, scale=scale), x)
@@ -99,6 +106,7 @@ WRONG = [
     ("11.2", "A hidden key gets weight", lambda q, k, v, mask=None: plain(q, k, v, mask)),
     ("11.2", "before the softmax, not the weights", lambda q, k, v, mask=None: plain(q, k, v, mask, after=zero)),
     ("11.2", "not low enough", lambda q, k, v, mask=None: plain(q, k, v, mask, hide=lambda t, m: t.masked_fill(~m, -200))),
+    ("11.2", "largest score of a row off", naive),
     ("11.2", "look nowhere gives NaN",
      lambda q, k, v, mask=None: plain(q, k, v, mask, hide=lambda t, m: t.masked_fill(~m, -torch.inf))),
     ("11.2", "should get zero weights", lambda q, k, v, mask=None: plain(q, k, v, mask, hide=low)),

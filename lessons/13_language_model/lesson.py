@@ -180,7 +180,7 @@ for kind in corpus.KINDS:
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## From letters to tokens
-# What is a token? Letters make long sequences, and every step costs. Words make a huge table (ours has few, a real corpus has millions), and a new word has no row in it. **Byte-pair encoding** (BPE) lies between: start from characters (Sennrich et al. 2016) or bytes (GPT-2), and join the pair that occurs most often. Again and again.
+# What is a token? Letters make long sequences, and every step costs. Words make a huge table (a real corpus has millions), and a new word has no row in it. **Byte-pair encoding** (BPE) lies between: start from characters (Sennrich et al. 2016) or bytes (GPT-2), and join the pair that occurs most often. Again and again.
 #
 # By hand: which pair is joined first in *star star stars*? On a tie the pair first in the alphabet wins. Predict the first three joins.
 #
@@ -397,7 +397,7 @@ assert recipe.in_grammar(told) > 0.85 and recipe.well_formed(written) > 0.97
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # A sentence is in the grammar if it is spelled and built right. A whole text asks for more: the sum right, the hero's color kept to the end, and **every answer true** to its description. 
 #
-# Answers come last: the model must look back, find the thing, and read what stands beside it. A false one costs little perplexity, because answers are few words among many. So the training counts their words ten times, and begins with dialogues alone; neither moves the best possible model. And we ask for the answers themselves:
+# Answers come last: the model must look back, find the thing, and read what stands beside it. A false one costs little perplexity, because answers are few words among many. So the training counts their words 20 times and begins with dialogues alone; neither moves the best possible model. (`recipes/lm.py` has a third trick, queries that begin as keys.) And we ask for the answers themselves:
 
 # %% slideshow={"slide_type": "-"} tags=["nbval-ignore-output"]
 dialogues = [text for text in held_out if text.kind == "dialogue"][:300]
@@ -473,6 +473,8 @@ for heat in heats:
     many = lm.write([""] * 150, steps=100, temperature=heat, seed=3)
     right.append(recipe.in_grammar(many))
     fresh_share.append(len(set(many)) / len(many))
+    talks = np.mean(["?" in text for text in many])
+    print(f"temperature {heat}: {right[-1]:4.0%} in the grammar, {talks:4.0%} dialogues")
 fig, ax = plt.subplots(figsize=(6, 3.2))
 ax.plot(heats, right, marker="o")
 ax.plot(heats, fresh_share, marker="o")
@@ -484,6 +486,9 @@ show.figure(fig, alt="Share of written texts in the grammar and share that diffe
                      "against temperature. At 0 all are the same; around 0.7 most "
                      "differ; above 1 fewer and fewer are right.")
 assert right[2] > right[-1] + 0.1 and fresh_share[0] < 0.02 and fresh_share[2] > 0.5
+
+# %% [markdown] slideshow={"slide_type": "-"}
+# In the cold nearly all texts are dialogues, the kind with the most mistakes: cold is one-sided, not safe. In the corpus 35% are.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Beam search
@@ -564,7 +569,7 @@ print("alone as in a batch:", lm.write(prompts) == alone)
 # ## What text alone cannot know
 # The model describes pictures. It has never seen one. Ask it about a picture: two things on it, and *what color is the circle?*
 #
-# We ask in three ways: with a true description of the picture in front, with the description of **another** picture, and with nothing. Predict the three scores; there are six colors.
+# We ask in three ways: with a true description of the picture in front, with the description of **another** picture, and with nothing. (We begin its answer, *the circle is*, so that it has to name a color.) Predict the three scores; there are six colors.
 
 # %%
 def told(scene):
@@ -583,12 +588,15 @@ questions = [f"what color is the {thing.shape}?" for thing in asked]
 others = [next(one for one in scenes[i + 1:] + scenes
                if thing.shape in (one[0].shape, one[1].shape))
           for i, thing in enumerate(asked)]                       # has this shape, too
+named = [next(one.color for one in other if one.shape == thing.shape)
+         for other, thing in zip(others, asked)]                  # its color there
 
 # %% slideshow={"slide_type": "subslide"} tags=["nbval-ignore-output"]
 def answers_to(fronts):
-    asks = [f"{front} {question}".strip() for front, question in zip(fronts, questions)]
-    said = [text[len(ask):].split(".")[0] for ask, text in zip(asks, lm.write(asks, steps=12))]
-    return [sentence.split()[-1] for sentence in said]           # "the circle is red" -> "red"
+    asks = [f"{front} {question} the {thing.shape} is".strip()
+            for front, question, thing in zip(fronts, questions, asked)]
+    more = [text[len(ask):] for ask, text in zip(asks, lm.write(asks, steps=4))]
+    return [words.strip(" .").split(" ")[0].strip(".") for words in more]          # a color
 
 
 answers = {"a true description": answers_to(map(told, scenes)),
@@ -598,12 +606,10 @@ scores = {name: np.mean([said == thing.color for said, thing in zip(given, asked
           for name, given in answers.items()}
 for name, score in scores.items():
     print(f"reads {name:<18} {score:4.0%} right")
-named = [next(one.color for one in other if one.shape == thing.shape)
-         for other, thing in zip(others, asked)]                 # what the other one tells
 followed = np.mean([a == b for a, b in zip(answers["of another picture"], named)])
 print(f"and says what the other picture's description tells: {followed:.0%}")
-others_best = max(scores["of another picture"], scores["nothing"])
-assert scores["a true description"] > others_best + 0.1
+assert min(scores["a true description"], followed) > 0.9
+assert max(scores["of another picture"], scores["nothing"]) < 0.4
 
 # %% slideshow={"slide_type": "subslide"} tags=["hide-input", "nbval-ignore-output"]
 show.pictures([scene.image(256) for scene in scenes[:4]],
@@ -613,20 +619,19 @@ show.pictures([scene.image(256) for scene in scenes[:4]],
                   "the model's answer when the picture was described, and its answer blind.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# It never says *I do not know*. Blind, it names a color in the same confident voice, and the wrong description is believed as readily as the right one. The answer depends on the text alone: **swap the picture, and nothing changes**. No size and no training can repair this. The information is not in its input.
+# It never says *I do not know*. Blind, it names a color in the same confident voice, right by luck in about one of six. The description of another picture is believed like the true one. The answer depends on the text alone: **swap the picture, and nothing changes**. No size and no training can repair this. The information is not in its input.
 #
-# This is why the course goes on: lesson 35 gives this very model eyes.
+# This is why the course goes on: lesson 35 (not written yet) is to give this very model eyes.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Try it: the model beside the truth
 # Choose a beginning. Left what the model believes comes next, right the truth of the grammar. Then turn the temperature: at 1 the two agree, elsewhere you pull the model away from what it learned.
 
 # %% slideshow={"slide_type": "-"} tags=["hide-input", "nbval-ignore-output"]
-two_things = "the picture shows two small red circles and a large blue star."
-beginnings = ["the picture shows two", "there are", "the small circle is", "above",
+shown = "the picture shows two small red circles and a large blue star."
+beginnings = ["the picture shows two", "there are", "the small circle is", f"{shown} how many",
               "once there was a small pink star called mia. mia was",
-              f"{two_things} how many", f"{two_things} what size is the",
-              f"{two_things} what color is the star? the star is"]
+              f"{shown} what size is the", f"{shown} what color is the star? the star is"]
 
 
 def explore(beginning=beginnings[0], temperature=1.0):
@@ -674,4 +679,4 @@ widgets.explorer(explore, beginning=beginnings, temperature=(0.2, 3.0, 0.1))
 # - H. Touvron and others (2023), *LLaMA*.
 
 # %% [markdown]
-# Its parts: B. Zhang and R. Sennrich (2019), RMSNorm; J. Su and others (2021), rotary positions; N. Shazeer (2020), SwiGLU; J. Ainslie and others (2023), grouped queries. Writing: A. Fan and others (2018), top-k; A. Holtzman and others (2020), top-p. O. Press and L. Wolf (2017), tied embeddings. The small runs: K. Jordan and others (2024), *Muon*. Exercise 13.6: A. Viterbi (1967).
+# Its parts: B. Zhang and R. Sennrich (2019), RMSNorm; J. Su and others (2021), rotary positions; N. Shazeer (2020), SwiGLU; J. Ainslie and others (2023), grouped queries. Writing: A. Fan and others (2018), top-k; A. Holtzman and others (2020), top-p. O. Press and L. Wolf (2017), tied embeddings. Training: K. Jordan and others (2024), *Muon*; A. Trockman and J. Z. Kolter (2023), *Mimetic initialization of self-attention layers*. Exercise 13.6: A. Viterbi (1967).

@@ -70,6 +70,10 @@ def attention(answer):
                    f"The scores are divided by the root of the number of {name}: divide by that of the width d.")
         close(weights, want, "The weights are not torch's.")
         close(output, F.scaled_dot_product_attention(query, key, value, hidden), "The output is not torch's.")
+    for size in (300.0, -300.0):                            # overflow, and a sum of zeros
+        weights = answer(torch.full_like(query, 300.0), torch.full_like(key, size), value, torch.ones_like(mask))[1]
+        expect(weights.isfinite().all(), "With large scores your softmax becomes NaN: exp of them is infinite or zero. `softmax` takes "
+                                         "the largest score of a row off first.")
     loud = answer(torch.full_like(query, 300.0), torch.full_like(key, -300.0), value, mask)[1]
     expect(not loud.isnan().any() and loud[~mask].abs().max() == 0 and same(loud.sum(-1), torch.ones_like(loud.sum(-1))),
            "With scores of minus 100,000 a hidden key still takes weight: the number in its place is not low enough.")
