@@ -64,7 +64,7 @@ show.figure(fig, alt="Four pictures. Below each, four bars: how near it lies to 
                      "four sentences. The bar of its own sentence is the longest.")
 for number, sentence in enumerate(sentences, start=1):
     true = [i for i, scene in enumerate(scenes, start=1) if world.satisfies(scene, sentence)]
-    print(f"sentence {number}: {sentence}; true of picture", *true)
+    print(show.wrapped(f"sentence {number}: {sentence}; true of picture {true}", 70))
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # No class list is in it. The sentences could be others. This model is **CLIP** (Radford and others 2021), built from two encoders that you know and one new loss. Today you build it.

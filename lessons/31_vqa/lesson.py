@@ -221,8 +221,8 @@ show.figure(fig, alt="Bars of the blind model's share right for eleven kinds of 
                      "marks nearly agree.")
 weighed = [len(by_kind[kind]) for kind in kinds]
 gap = abs(np.average(got, weights=weighed) - np.average(law, weights=weighed))
-print(f"all eleven kinds together: {100 * gap:.1f} points from arithmetic; "
-      f"a kind has {min(weighed)} to {max(weighed)} questions, so single bars vary")
+print(f"all eleven kinds together: {100 * gap:.1f} points from arithmetic")
+print(f"(a kind has {min(weighed)} to {max(weighed)} questions, so single bars vary)")
 assert gap < 0.03
 
 # %% [markdown] slideshow={"slide_type": "slide"}

@@ -348,8 +348,8 @@ several = [i for i in range(200) if len(new[i]) == 3
 print(f"{len(several)} pictures of three different things")
 for how in ("truly", "wrong color", "and an invented one", "twice"):
     false, missing = goes_on([new[i] for i in several], seen_new[several], how)
-    print(f"first thing told {how:<20} {false:4.0%} of what it adds is false, "
-          f"{missing:.0%} of the rest is missing")
+    print(f"told {how:<20}{false:4.0%} of what it adds is false, "
+          f"{missing:.0%} of the rest missing")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # A wrong color does little harm: the picture is in view at every word, and the model reads it again. He and others (2021) call this self-recovery. But *what has been told already* stands in the past alone. Tell a thing too many, and things get lost. Part of it is counting: no caption in training had four things, so it stops after the third. The rest is lost bookkeeping.
