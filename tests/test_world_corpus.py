@@ -81,5 +81,6 @@ def test_following_is_the_true_next_word():
     truth = corpus.following("")
     assert all(abs(words[word] - truth.get(word, 0)) < 0.03 for word in words | truth)
     assert corpus.END in corpus.following("there are three stars.")
+    assert corpus.END not in corpus.following("the star is blue. the star is")     # the first sentence alone is a text, too
     with pytest.raises(ValueError, match="No text of the corpus starts with 'zebra'"):
         corpus.following("zebra")

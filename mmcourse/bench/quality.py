@@ -16,7 +16,6 @@ from mmcourse import batches, device, recipes, world
 from mmcourse.bench import peers
 from mmcourse.models.contrastive import as_text, order
 from mmcourse.models.dit import as_pixart
-from mmcourse.models.language_model import next_token_loss
 from mmcourse.models.text2image import Text2Image
 from mmcourse.recipes import lm, painter, vqa
 from mmcourse.training import Optimizers, moved
@@ -126,8 +125,7 @@ def drawn(model, count):
 def cases(count):
     """Of each task: name, our recipe, the plain one, the goals by name, the samples of a step, and how often to judge.
     `count` for judging."""
-    mixed = replace(lm.RECIPE, batch=lambda step: lm.batch(lm.DIALOGUES + step), loss=next_token_loss,
-                    options=lm.RECIPE.options | {"muon": 0.02})              # the goal is perplexity, and not answers
+    mixed = replace(lm.RECIPE, batch=lambda step: lm.batch(lm.DIALOGUES + step))       # for perplexity: all kinds at once
     for name, recipe, model, loss, judge, goals, samples, points in (
             ("language model", mixed, Llama, llama_loss, best_share, {"perplexity at its best + 10%": 1 / 1.1}, lm.ROWS, 40),
             ("question answering", vqa.RECIPE, VisualBert, bert_loss, right,

@@ -142,6 +142,8 @@ def following(prefix):
             continue
         except StopIteration:
             pass
+        if len(reader.text) < len(prefix):                          # it ended before the prefix did
+            continue
         rest = reader.text[len(prefix):]
         if not rest or rest[0] in " .,?" or not prefix:             # else the prefix ends inside a word
             word = rest.lstrip(" ").split(" ")[0] or END
