@@ -112,7 +112,7 @@ print("64 x 64 pictures:", tuple(patchify(torch.zeros(5, 3, 64, 64), 8).shape))
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Break it on purpose
-# The `permute` looks like a detail. Without it, `reshape` alone gives **the same shape**: 64 rows of 192 numbers. Training runs, it even learns, only worse. What is in those rows?
+# The `permute` looks like a detail. Without it, `reshape` alone gives **the same shape**: 64 rows of 192 numbers. Training runs, and the loss falls, only far less. What is in those rows?
 
 # %% slideshow={"slide_type": "-"}
 def patchify_broken(images, size):
@@ -143,7 +143,7 @@ show.figure(fig, alt="Where the numbers of token 28 come from, as light on the p
                      "green part.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# A broken token holds three whole rows of pixels from **one** color channel. It cannot even know what color a thing has.
+# Nearly every broken token holds three whole rows of pixels from **one** color channel. By itself it cannot even know what color a thing has.
 #
 # **The invariant that catches it:** paint one patch of the picture. One token may change, and it must be the one of that place.
 
@@ -344,7 +344,7 @@ for name, build in (("CNN", convolutions), ("ViT", TokensToShape)):
     print(name, f"{sum(p.numel() for p in build().parameters()):,} parameters")
 
 # %% [markdown]
-# The ViT's blocks train with Muon (Jordan and others 2024), an optimizer for weight matrices that needs fewer steps here than AdamW. This favors the ViT: the comparison should not be lost for want of a good optimizer. The CNN has no such blocks and trains with AdamW; its `BatchNorm2d` scales every feature over the batch, which makes it quick, and `AdaptiveAvgPool2d(1)` is the mean of its cells.
+# The ViT's blocks train with Muon (Jordan and others 2024), an optimizer for weight matrices. With AdamW alone this ViT does not even learn its own pictures in so few steps. This favors the ViT: the comparison should not be lost for want of a good optimizer. The CNN has no such blocks and trains with AdamW; its `BatchNorm2d` scales every feature over the batch, which makes it quick, and `AdaptiveAvgPool2d(1)` is the mean of its cells.
 
 # %% tags=["nbval-ignore-output"]
 steps = {"cpu": 400, "gpu": 2000}[budget()]
@@ -426,7 +426,7 @@ show.figure(fig, alt="Left a picture, in the middle its 64 patches painted with 
                      "letters of the shape and a dot at the center of each thing.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# **The loss** adds the parts: two yes-or-no questions and three choices for each patch, a distance for the place. The numbers in front bring them to like sizes. The class token gets a question of its own: *which of the 24 kinds are there: a red circle, a red square, ...?* The answers come from **linear** layers, so what they need must lie open in the tokens.
+# **The loss** adds the parts: two yes-or-no questions and three choices for each patch, a distance for the place. The numbers in front give more weight to the center, the kinds and the place, whose losses are small. The class token gets a question of its own: *which of the 24 kinds are there: a red circle, a red square, ...?* The answers come from **linear** layers, so what they need must lie open in the tokens.
 
 # %% include="mmcourse/recipes/vision.py::loss"
 
@@ -538,7 +538,7 @@ show.figure(fig, alt="A table of what a linear layer reads. From pixels: color m
                      "From the trained encoder: nearly everything.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# *Place* means: x and y both within 1/32 of the canvas, two pixels. The pixels of one patch cannot tell where it lies; that came from the positions, and the rest of the thing through attention. Questions like *left of* (lesson 31) will need it.
+# *Place* means: x and y both within 1/32 of the canvas, two pixels. The pixels of one patch cannot tell where it lies; that came from the positions (small noise before training), and the rest of the thing through attention. Questions like *left of* (lesson 31) will need it.
 #
 # The held-out scores that came with the weights, by the same probes on 1,000 scenes; *presence* is whether a center lies in a patch, *kinds* whether there is a red circle, and so on, from the class token:
 
@@ -597,7 +597,7 @@ for row, value in enumerate(share.values()):
     ax.text(value + 0.01, row, f"{value:.0%}", va="center")
 ax.invert_yaxis()
 ax.set(xlim=(0, 1.1), xlabel="scenes read without a fault",
-       title="Six things and this much noise matter little; new looks do")
+       title="New looks hurt; noise and a sixth thing hardly")
 show.figure(fig, alt="Bars: the share of scenes read without a fault. Nearly all as in "
                      "training, with six things and with noise; fewer on gray paper; "
                      "few with striped or outlined things.")
@@ -630,10 +630,13 @@ table = [list(right_answers(encoder, (images, *new[1:])).values())
          for images in ranges.values()]
 fig, ax = plt.subplots(figsize=(5.6, 2.4))
 show.matrix(ax, table, rows=list(ranges), columns=["shape", "color", "size"],
-            title="Right answers by range: no error, only nonsense", vmax=1.4)
+            title="A wrong range raises no error, only wrong answers", vmax=1.4)
 show.figure(fig, alt="A table: with the right range nearly all answers are right; from "
                      "0 to 1 and from 0 to 255 many are wrong.")
 assert table[0][0] > 0.97 and table[1][1] < 0.9
+
+# %% [markdown] slideshow={"slide_type": "-"}
+# From 0 to 1 is the dangerous case: most answers still look sensible. From 0 to 255 shape and size are guesses.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Look inside: positions as pictures
@@ -687,7 +690,7 @@ assert (far["untrained"] - 33).abs().max() < 2 and far["trained"][0].min() > 25
 assert far["trained"][1:].min() < 10 and far["trained"][-1].max() < 30
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# Untrained heads look everywhere alike. The first trained block still looks far. From the second on many heads **became local**: to see a thing that lies across patches, a patch must ask its neighbors. What a convolution has built in has been learned here, from data. In Dosovitskiy and others (2021) it is the other way round: local heads sit in the first layers, and the distance grows with depth.
+# Untrained heads look everywhere alike. The first trained block still looks far (distance alone does not tell at what: mostly at empty paper). From the second on some heads **became local**. A likely reason: a thing lies across patches, and they must be joined. What a convolution has built in has been learned here, from data. In Dosovitskiy and others (2021) the first layers have both local and far-looking heads, and the distance grows with depth; our first block has no local head.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Try it: where does a patch look?
@@ -721,7 +724,7 @@ widgets.explorer(explore, scene=(0, 40, 1), asks=["a patch", "the class token"],
                  row=(0, 7, 1), column=(0, 7, 1), block=(1, 4, 1))
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# Live: put the frame on the corner of a large thing, block 1, then 4. Block 1 looks everywhere. From block 2 on, a patch on a thing gives nearly half of its attention to other patches of the same thing; an empty one looks mostly at empty ones nearby.
+# Live: put the frame on the corner of a large thing, block 1, then 4. Block 1 looks far, mostly at empty paper. In block 2 a patch on a thing gives a third of its attention to other patches of the same thing, in blocks 3 and 4 nearly half; an empty one looks mostly at empty ones.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## In short
