@@ -565,7 +565,7 @@ show.figure(fig, alt="Loss curves of six runs. The three with the mean fall only
 common = [Counter(one.shape for one in scene).most_common(1)[0][0] for scene, _ in test[3]]
 ruled = np.mean([shape == thing.shape for shape, (_, thing) in zip(common, test[3])])
 print(f"always the commonest shape of the picture: {ruled:.0%} right")
-assert min(scores[True]) > 0.85 and min(scores[True]) > max(scores[False]) + 0.15
+assert min(scores[True]) > 0.85 and min(scores[True]) > max(scores[False]) + 0.25
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # Look at the curves of attention once more. At first the model is as blind as the mean. Then its loss begins to fall, with pauses. A likely reason: when the weights point a *little* to the right place, the answer gets better, which makes them point better.

@@ -512,7 +512,7 @@ show.figure(fig, alt="Bars: how often the true sentence is preferred to one that
 assert tests["colors swapped"] > 0.9 and tests["one relation changed"] < 0.75
 
 # %% [markdown] slideshow={"slide_type": "notes"}
-# Cover the bars and ask which of the six will be near 50%. Most say the swapped colors, because CLIP is known for it. Here these are nearly always right: over a quarter of the look-alikes in training were such pairs. Of relations one in twenty was, and they are near chance; the size is right three times of four. A good follow-up: which sentences would you add to the training?
+# Cover the bars and ask which of the six will be near 50%. Most say the swapped colors, because CLIP is known for it. Here these are nearly always right: many of the look-alikes in training were such pairs. Few were of relations, and these are near chance; the size is right three times of four. A good follow-up: which sentences would you add to the training?
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Beside the published numbers
@@ -523,7 +523,7 @@ assert tests["colors swapped"] > 0.9 and tests["one relation changed"] < 0.75
 # | CLIP | 62% | 59% |
 # | NegCLIP | 71% | 81% |
 #
-# Same shape? **In part.** With hard negatives and far simpler pictures, ours knows which color belongs to which shape. But for *left of* it stays near chance, although its training had such look-alikes, too: about one in twenty. For *large* it errs once in four. A hard negative is no guarantee: measure each kind.
+# Same shape? **In part.** With hard negatives and far simpler pictures, ours knows which color belongs to which shape. But for *left of* it stays near chance, although its training had such look-alikes, too, if few. For *large* it errs once in four. A hard negative is no guarantee: measure each kind.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Ten mistakes

@@ -222,7 +222,8 @@ def name_all(answer):
     expect(not (got.sum(1) == got[0].sum()).all(), "Every picture gets the same number of kinds: they show one to five.")
     score = (got == truth).all(1).float().mean().item()
     print(f"All 24 answers are right for {score:.1%} of 300 new pictures (target: 95%).")
-    expect((got.view(-1, 4, 6).mT.flatten(1) == truth).all(1).float().mean() <= score, "The columns stand by shapes first: they should follow KINDS, where the color comes first.")
+    expect((got.view(-1, 4, 6).mT.flatten(1) == truth).all(1).float().mean() <= score,
+           "The columns stand by shapes first: they should follow KINDS, where the color comes first.")
     more = (got & ~truth).sum().item() > (~got & truth).sum().item()
     expect(score >= 0.95, f"In {score:.0%} of the pictures all 24 answers are right; too {'many' if more else 'few'} kinds are said to be "
                           "there. Choose the cut on examples.")
