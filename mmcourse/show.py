@@ -20,6 +20,7 @@ STYLE = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": QUIET, "axes.labelcolor": INK,
     "xtick.color": INK, "ytick.color": INK, "text.color": INK, "axes.prop_cycle": plt.cycler(color=CYCLE),
     "lines.linewidth": 2, "legend.frameon": False, "image.cmap": "cividis", "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.08,                            # inches: with less, pictures' titles lose their heads
 }
 SHADE = ListedColormap([(0.1, 0.1, 0.1, a) for a in np.linspace(0.55, 0, 256)], name="shade")   # dark to clear
 
@@ -65,7 +66,7 @@ def panel(ax, picture, title="", cmap=None):
 def pictures(pictures, captions, alt, columns=4, side=1.9, title=None):
     """Show pictures in a grid, each with its sentence below. alt says what there is to see."""
     rows, columns = -(-len(pictures) // columns), min(columns, len(pictures))
-    fig, axes = plt.subplots(rows, columns, figsize=(columns * (side + 0.2), rows * (side + 0.6)), squeeze=False)
+    fig, axes = plt.subplots(rows, columns, figsize=(columns * (side + 0.2), rows * (side + 0.65)), squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     for ax, picture, caption in zip(axes.flat, pictures, captions):

@@ -113,7 +113,7 @@ class Optimizers:
         named = {name: value for name, value in model.named_parameters() if value.requires_grad}
         matrices = [value for name, value in named.items() if muon and "blocks" in name.split(".") and value.ndim == 2]
         rest = [value for value in named.values() if not any(value is matrix for matrix in matrices)]
-        self.parts = [torch.optim.AdamW(rest, lr=lr, weight_decay=weight_decay)]
+        self.parts = [torch.optim.AdamW(rest, lr=lr, weight_decay=weight_decay, fused=True)]
         if matrices:
             self.parts.append(Muon(matrices, muon, weight_decay))
         self.param_groups = [group for part in self.parts for group in part.param_groups]

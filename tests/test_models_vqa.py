@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from mmcourse import batches, cli, recipes, root, training, world, zoo
-from mmcourse.models.vqa import LONGEST, STANDARD, VQA
+from mmcourse.models.vqa import LONGEST, VQA
 from mmcourse.recipes import vqa as recipe
 
 CROSS = ("filter", ("square",), ("scene",))

@@ -632,7 +632,7 @@ table = [list(right_answers(encoder, (images, *new[1:])).values())
          for images in ranges.values()]
 fig, ax = plt.subplots(figsize=(5.6, 2.4))
 show.matrix(ax, table, rows=list(ranges), columns=["shape", "color", "size"],
-            title="A wrong range raises no error, only wrong answers", vmax=1.4)
+            title="A wrong range: no error, wrong answers", vmax=1.4)
 show.figure(fig, alt="A table: with the right range nearly all answers are right; from "
                      "0 to 1 and from 0 to 255 many are wrong.")
 assert table[0][0] > 0.97 and table[1][1] < 0.9

@@ -119,7 +119,7 @@ CASES = {attention: 64, encoder: 32, language_model: 16, vit: 32, clip: 32, vqa:
 def stepper(model, loss, half=True):
     """A function that makes one step of training and returns its loss; half: products in bfloat16 if the device has them."""
     model.to(device())
-    optimizer = torch.optim.AdamW([value for value in model.parameters() if value.requires_grad], lr=1e-4)
+    optimizer = torch.optim.AdamW([value for value in model.parameters() if value.requires_grad], lr=1e-4, fused=True)
 
     def step():
         with training.half(device()) if half else nullcontext():

@@ -252,8 +252,8 @@ def images(x):
 # ---- the same DiT for sampling: what stays the same is computed once
 
 def remember(model, sentences):
-    """What cross-attention asks of sentences, the same at every step: for each block (B, D, T * H), (B, 1, T * H) and
-    (B, T * H, D).
+    """What cross-attention asks of sentences, the same at every step: for each block (B, D, H * T), (B, 1, H * T) and
+    (B, H * T, D).
 
     A query is a linear map of x, and its product with the keys is one, too; so x times the first matrix plus the second
     are all scores of all heads, and their softmax times the third is what attention adds.
@@ -263,10 +263,10 @@ def remember(model, sentences):
     for cross in (block.cross for block in model.dit.blocks):
         heads, scale = cross.num_heads, (cross.query.out_features // cross.num_heads) ** -0.5
         key, value = scale * cross.split(cross.key(context)), cross.split(cross.value(context))      # (B, H, T, d)
-        ask = torch.einsum("hdi,bhtd->bith", cross.query.weight.unflatten(0, (heads, -1)), key)
-        bias = torch.einsum("hd,bhtd->bth", cross.query.bias.unflatten(0, (heads, -1)), key)
-        bias = bias.masked_fill(~mask[..., None], torch.finfo(bias.dtype).min)
-        give = torch.einsum("ohd,bhtd->btho", cross.output.weight.unflatten(1, (heads, -1)), value)
+        ask = torch.einsum("hdi,bhtd->biht", cross.query.weight.unflatten(0, (heads, -1)), key)
+        bias = torch.einsum("hd,bhtd->bht", cross.query.bias.unflatten(0, (heads, -1)), key)
+        bias = bias.masked_fill(~mask[:, None], torch.finfo(bias.dtype).min)
+        give = torch.einsum("ohd,bhtd->bhto", cross.output.weight.unflatten(1, (heads, -1)), value)
         memory.append((ask.flatten(2), bias.flatten(1)[:, None], give.flatten(1, 2)))
     return memory
 
@@ -287,8 +287,9 @@ def foresee(dit, noisy, now, memory):
         query, key, value = (block.attend.split(part(own)) for part in parts)
         mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
         x = torch.addcmul(x, gate, block.attend.output(mixed))
-        x = x.repeat(len(ask) // len(x), 1, 1)
-        weights = torch.baddbmm(bias, x, ask).unflatten(-1, (-1, heads)).softmax(-2).flatten(2)     # (B, N, T * H)
+        if len(ask) > len(x):
+            x = x.repeat(2, 1, 1)
+        weights = torch.baddbmm(bias, x, ask).unflatten(-1, (heads, -1)).softmax(-1).flatten(2)     # (B, N, H * T)
         x = torch.baddbmm(x, weights, give) + block.cross.output.bias
         x = torch.addcmul(x, gate_think, block.think(F.layer_norm(x, shift.shape, 1 + scale_think, shift_think, 1e-6)))
     shift, scale = dit.last_steer + time
