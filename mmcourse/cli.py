@@ -1,6 +1,7 @@
 """The command line: it parses, calls the room that does the work, and tells failures in one sentence."""
 
 import argparse
+import os
 import re
 import sys
 
@@ -139,7 +140,7 @@ def parser():
     made = command(slides, "write a lesson as slides, one HTML file that needs no network")
     made.add_argument("numbers", nargs="+", type=number_or_all, metavar="NN", help="lessons, or: all")
     made.add_argument("--output", metavar="DIR", help="the folder to write to")
-    made = command(train, "train a shipped model anew by its recipe; a run that was cut off goes on")
+    made = command(train, "train a shipped model anew by its recipe and put it into data/weights/; a run that was cut off goes on")
     made.add_argument("name", metavar="NAME", help="the model's name, such as vision")
     made.add_argument("--steps", type=steps, help="how many steps (default: the recipe's, by device)")
     made.add_argument("--until", type=share, metavar="SCORE",
@@ -166,7 +167,9 @@ def main(argv=None):
         if "run" not in args:
             parser().print_help()
             return 0
-        return args.run(args) or 0
+        code = args.run(args) or 0
+        sys.stdout.flush()
+        return code
     except UsageError as error:
         print(f"mmcourse: {error}", file=sys.stderr)
         return 2
@@ -178,6 +181,9 @@ def main(argv=None):
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:                                  # who read the output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 if __name__ == "__main__":

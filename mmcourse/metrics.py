@@ -227,6 +227,11 @@ def described(thing):
     return frozenset(), []
 
 
+def within(thing):
+    """The thing and all that stand in relations to it, as deep as they go."""
+    return [thing, *(more for _, other in described(thing)[1] for more in within(other))]
+
+
 def matched(wanted, there):
     """Which thing is which object: pairs (i, j), each used once, that share the most words in all.
 
@@ -262,7 +267,7 @@ def tuple_scores(scene, sentence):
     should = {(j, word) for j, words in enumerate(there) for word in words - {"solid"}}
     facts, links, false = set(), set(), 0
     for things in named(sentence):
-        others = [[other] for thing in things for _, other in described(thing)[1]]
+        others = [[other] for thing in things for other in within(thing)[1:]]
         for group in [things, *others]:
             wanted = [described(thing)[0] for thing in group]
             right = {(j, word) for i, j in matched(wanted, there) for word in wanted[i] & there[j]}
@@ -281,8 +286,7 @@ def hallucinated(scene, sentence):
 
     Raises ValueError for what the parser cannot read.
     """
-    found = [words for things in named(sentence) for thing in things
-             for words in (described(thing)[0], *(described(other)[0] for _, other in described(thing)[1]))]
+    found = [described(each)[0] for things in named(sentence) for thing in things for each in within(thing)]
     return [words for words in found if not any(words <= {thing.size, thing.color, thing.texture, thing.shape}
                                                 for thing in scene)]
 
@@ -342,7 +346,7 @@ def fid(real, made):
     It is biased: few pictures make it larger, so compare only with as many. Needs more pictures than features.
     """
     real, made = real.double(), made.double()
-    spread = [features.T.cov() for features in (real, made)]
+    spread = [features.T.cov().view(2 * real.shape[1:]) for features in (real, made)]
     root = torch.linalg.eigvals(spread[0] @ spread[1]).sqrt().real.sum()
     return ((real.mean(0) - made.mean(0)).square().sum() + spread[0].trace() + spread[1].trace() - 2 * root).item()
 

@@ -16,7 +16,10 @@ UNUSABLE = OSError, NotImplementedError          # the second is filelock's word
 def folder():
     """The learner's folder (a Path): my_work/ in the checkout, or the one that MMCOURSE_WORK names."""
     named = os.environ.get("MMCOURSE_WORK")
-    return Path(named).expanduser().absolute() if named else mmcourse.root() / "my_work"
+    try:
+        return Path(named).expanduser().absolute() if named else mmcourse.root() / "my_work"
+    except RuntimeError:
+        raise mmcourse.UsageError(f"MMCOURSE_WORK={named} names no home that there is: write the whole path.") from None
 
 
 def catalogue():
@@ -24,10 +27,14 @@ def catalogue():
     sets = {}
     for path in sorted((mmcourse.root() / "exercises").glob("[0-9][0-9]_*.ipynb")):
         sets[path.stem] = {}
-        for cell in json.loads(path.read_text("utf-8"))["cells"]:
-            kind, _, exercise = cell.get("id", "").partition("-")
-            if kind == "check":
-                sets[path.stem][exercise.replace("-", ".")] = cell["metadata"]["nbgrader"]["points"]
+        try:
+            for cell in json.loads(path.read_text("utf-8"))["cells"]:
+                kind, _, exercise = cell.get("id", "").partition("-")
+                if kind == "check":
+                    sets[path.stem][exercise.replace("-", ".")] = cell["metadata"]["nbgrader"]["points"]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise mmcourse.UsageError(f"{path} is not as the course has it: run `git restore exercises`, or fetch it anew. "
+                                      "Your own answers belong in my_work/.") from None
     return sets
 
 
@@ -40,7 +47,7 @@ def record(exercise, points):
     if os.environ.get("MMCOURSE_STATIC"):
         return
     try:
-        path = folder() / "progress.json"
+        path = (folder() / "progress.json").resolve()            # a link into a synchronized folder stays one
         path.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path):
             done = _read(path)
@@ -58,7 +65,7 @@ def load():
 
     A file that is not a progress file is set aside as progress.json.broken, and a sentence says so.
     """
-    path = folder() / "progress.json"
+    path = (folder() / "progress.json").resolve()
     try:
         if (done := _parse(path)) is None:
             with _lock(path):

@@ -3,10 +3,11 @@
 import json
 import os
 import sys
+from itertools import accumulate
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
@@ -44,7 +45,8 @@ def fit(model, batch, loss, steps, lr=2e-3, warmup=50, weight_decay=0.01, checkp
     where = device()
     model.to(where).train()
     optimizer = Optimizers(model, lr, weight_decay, muon)
-    losses = resume(checkpoint, model, optimizer) if checkpoint and Path(checkpoint).exists() else []
+    plan = {"steps": steps, "lr": lr, "warmup": warmup, "weight decay": weight_decay, "muon": muon}
+    losses = resume(checkpoint, model, optimizer, plan) if checkpoint and Path(checkpoint).exists() else []
     left = range(len(losses), steps)
     batches = DataLoader(Steps(batch), batch_size=None, sampler=left, num_workers=workers)
     bar = tqdm(zip(left, batches), initial=len(losses), total=steps, unit="step", leave=False, disable=not watched())
@@ -63,7 +65,7 @@ def fit(model, batch, loss, steps, lr=2e-3, warmup=50, weight_decay=0.01, checkp
         if step % 20 == 0:
             bar.set_postfix_str(f"loss {losses[-1]:.3f}")
         if checkpoint and (step + 1) % every == 0:
-            save(checkpoint, model, optimizer, losses)
+            save(checkpoint, model, optimizer, losses, plan)
     model.eval()
     return losses
 
@@ -128,19 +130,21 @@ class Optimizers:
         for part in self.parts:
             part.step()
 
+    def numbered(self):
+        """The optimizers, each with the number of its first parameter: [(0, AdamW), ...]."""
+        counts = [len(part.param_groups[0]["params"]) for part in self.parts]
+        return list(zip(accumulate(counts, initial=0), self.parts))
+
     def state(self):
         """What the optimizers remember of each parameter: {number: {name: value}}, Muon's after AdamW's."""
-        states = [state for part in self.parts for _, state in sorted(part.state_dict()["state"].items())]
-        return dict(enumerate(states))
+        return {start + i: state for start, part in self.numbered() for i, state in part.state_dict()["state"].items()}
 
     def load(self, states):
         """Put back what `state` gave."""
-        start = 0
-        for part in self.parts:
-            count = sum(len(group["params"]) for group in part.param_groups)
-            state = {i: states[start + i] for i in range(count)}
+        for start, part in self.numbered():
+            numbers = range(start, start + len(part.param_groups[0]["params"]))
+            state = {i - start: states[i] for i in numbers if i in states}               # what no loss has used has none
             part.load_state_dict({"state": state, "param_groups": part.state_dict()["param_groups"]})
-            start += count
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
 
@@ -164,21 +168,27 @@ def watched():
     return not os.environ.get("MMCOURSE_STATIC") and ("ipykernel" in sys.modules or sys.stderr.isatty())
 
 
-def save(path, model, optimizer, losses):
-    """Write model, optimizer and losses into one safetensors file, whole or not at all."""
+def save(path, model, optimizer, losses, plan):
+    """Write model, optimizer, losses and what was planned into one safetensors file, whole or not at all."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for i, state in optimizer.state().items():
         tensors |= {f"optimizer.{i}.{key}": torch.as_tensor(value) for key, value in state.items()}
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with files.whole(path) as beside:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, beside, {"losses": json.dumps(losses)})
+        tensors = {name: value.clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}    # none shared
+        save_file(tensors, beside, {"losses": json.dumps(losses), "plan": json.dumps(plan)})
 
 
-def resume(path, model, optimizer):
+def resume(path, model, optimizer, plan):
     """Put a saved run back into model and optimizer. Returns its losses. A file that does not fit is refused."""
-    with safe_open(path, "pt", device=str(next(model.parameters()).device)) as file:
-        losses = json.loads(file.metadata()["losses"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    try:
+        with safe_open(path, "pt", device=str(next(model.parameters()).device)) as file:
+            losses, planned = (json.loads(file.metadata()[name]) for name in ("losses", "plan"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError):
+        raise UsageError(f"{path} is no checkpoint of a run: delete it or name another.") from None
+    if other := [f"{name} {planned.get(name)} and not {value}" for name, value in plan.items() if planned.get(name) != value]:
+        raise UsageError(f"{path} is a run with {', '.join(other)}: delete it to begin anew, or go on as it began.")
     try:
         model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
     except RuntimeError:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def lab(lesson=None, port=None, browser=True):
     environment = {"JUPYTER_TOKEN": token, "JUPYTER_CONFIG_PATH": os.pathsep.join(settings)}
     server = subprocess.Popen(command, cwd=mmcourse.root(), env=os.environ | environment)
     _pass_signals_to(server)
+    token = urllib.parse.quote(token, safe="")
     if _listens(server, port, token):
         print(f"JupyterLab is open at lesson {_title(stem)}:\n  http://localhost:{port}{page}?token={token}\n"
               f"Your exercises are in {store.folder().name}/, and `mmcourse progress` shows what is passed.\n"
@@ -72,15 +74,15 @@ def lab(lesson=None, port=None, browser=True):
 
 def copy_exercises():
     """Copy every exercise notebook that my_work/ does not have yet. What is there stays, byte for byte."""
-    folder, new, newer = store.folder(), [], []
+    folder, new, newer, broken = store.folder(), [], [], []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for source in sorted((mmcourse.root() / "exercises").glob("*.ipynb")):
             target = folder / source.name
             if _create(target, source.read_bytes()):
                 new.append(source.name)
-            elif _version(target) not in (None, _version(source)):
-                newer.append(source.name)
+            elif (version := _version(target)) != _version(source):
+                (newer if version else broken).append(source.name)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written ({error.strerror}): clone the course into a folder "
                          "of your own, or name one in the variable MMCOURSE_WORK.") from None
@@ -89,6 +91,9 @@ def copy_exercises():
     if newer:
         print(f"The course has a newer version of {', '.join(newer)}. Yours stays as it is: to get "
               f"the new one, rename yours in {folder.name}/ and start again.")
+    if broken:
+        print(f"In {folder.name}/, {', '.join(broken)} cannot be read as a notebook of the course: to get it anew, rename yours "
+              "and start again.")
 
 
 def _create(path, content):
@@ -268,10 +273,11 @@ def _space():
 def _writing():
     folder = store.folder()
     try:
-        tempfile.TemporaryFile(dir=folder if folder.exists() else folder.parent).close()
+        tempfile.TemporaryFile(dir=next(place for place in (folder, *folder.parents) if place.exists())).close()
         return f"{folder} can be written", None
     except OSError as error:
-        return f"{folder} cannot be written ({error.strerror})", "clone the course into a folder of your own"
+        advice = "clone the course into a folder of your own, or name one in the variable MMCOURSE_WORK"
+        return f"{folder} cannot be written ({error.strerror})", advice
 
 
 def _lessons():

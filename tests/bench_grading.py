@@ -60,7 +60,7 @@ def fuzz(number, folder, seed=0):
     for n in range(number):
         path = folder / f"mutated{n}.ipynb"
         path.write_bytes(mutated(raw, dice))
-        result = run.mark(path, "fuzz", boxed)
+        result = run.mark(path, "ana", "fuzz", boxed)
         if "problem" in result:
             assert "fault of the grader" not in result["problem"] and "\n" not in result["problem"], (n, result["problem"])
             counts["sentence"] += 1
@@ -122,7 +122,7 @@ def hundred(number):
                 paths[-1].parent.mkdir()
                 paths[-1].write_bytes((minicourse.CHECKOUT / "solutions" / paths[-1].name).read_bytes())
             bad, began = [], time.monotonic()
-            run.mark_all(paths, run.Store(Path(place, "report")), sandbox.bubblewrap(), os.cpu_count(), lambda path, result: bad.append(path)
+            run.mark_all(dict.fromkeys(paths, "ana"), run.Store(Path(place, "report")), sandbox.bubblewrap(), os.cpu_count(), lambda path, result: bad.append(path)
                          if "problem" in result or any(mark["verdict"] != "pass" for mark in result["marks"]) else None)
             print(f"{count} submissions: {time.monotonic() - began:.0f} s, {len(bad)} not right")
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import minicourse
 import pytest
@@ -239,13 +240,30 @@ def handed_in(course):
     return folder
 
 
-@pytest.mark.parametrize("path, who", [
-    ("in/solana_101_9001_34_text2image.ipynb", "101"), ("in/beau_LATE_102_9002_a.ipynb", "102"),
-    ("in/Cy Ng_103_assignsubmission_file_/11_attention.ipynb", "103"), ("submitted/dee/11/11_attention.ipynb", "dee"),
-    ("in/eve/34_text2image.ipynb", "eve"), ("in/eve/34_text2image (2).ipynb", "eve"),
-    ("in/eve/11_attention-Copy1.ipynb", "eve"), ("in/11_attention_fay.ipynb", "11_attention_fay"), ("in/gus.ipynb", "gus")])
-def test_who_handed_a_file_in(path, who):
-    assert run.student(path) == who
+@pytest.mark.parametrize("folder, path, who", [
+    ("in", "solana_101_9001_34_text2image.ipynb", "101"), ("in", "beau_LATE_102_9002_a.ipynb", "102"),
+    ("in", "Cy Ng_103_assignsubmission_file_/11_attention.ipynb", "103"), ("in/Cy_103_assignsubmission_file_", "a.ipynb", "103"),
+    ("submitted", "dee/11/11_attention.ipynb", "dee"), ("in", "submitted/dee/11/11_attention.ipynb", "dee"),
+    ("submitted/dee/11", "11_attention.ipynb", "dee"), ("submitted", "dee/11/hw_11_2_final.ipynb", "dee"),
+    ("in", "eve/34_text2image.ipynb", "eve"), ("in", "eve/34_text2image (2).ipynb", "eve"), ("in", "eve/my_work/a.ipynb", "eve"),
+    ("in", "eve/11_attention_v2.ipynb", "eve"), ("in/eve", "11_attention-Copy1.ipynb", "eve"),
+    ("in", "11_attention_fay.ipynb", "11_attention_fay"), ("in", "gus.ipynb", "gus"),
+    # who names things within what was handed in for somebody else stays who handed it in
+    ("in", "Ana_1234_assignsubmission_file_/Bo_5678_assignsubmission_file_.ipynb", "1234"),
+    ("in", "Ana_1234_assignsubmission_file_x_5678_assignsubmission_file_a.ipynb", "1234"),
+    ("in", "ana/bo/11_attention.ipynb", "ana"), ("submitted", "ana/01/submitted/bo/01_modalities.ipynb", "ana"),
+    ("in", "ana/submitted/bo/01_modalities.ipynb", "ana")])
+def test_who_handed_a_file_in(folder, path, who):
+    assert run.student(Path("/", folder), Path(path).parts) == who
+
+
+def test_what_lies_beside_the_notebooks_is_named(tmp_path):
+    for name in ("ana/11.ipynb", "ana/notes.txt", "bo/11.ipynb.txt", "cy.zip", "dee.IPYNB", ".hidden/x.txt", "timestamp.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    found, problems = run.files([tmp_path])
+    assert found == {tmp_path / "ana" / "11.ipynb": "ana", tmp_path / "dee.IPYNB": "dee"}
+    assert [problem.split(" holds")[0] for problem in problems] == [str(tmp_path / name) for name in ("bo", "cy.zip")]
 
 
 def test_reports_of_a_class(handed_in, course, capsys):
@@ -336,7 +354,7 @@ def test_a_full_disk_loses_no_marks_on_the_screen(handed_in, course, capsys, mon
     store = run.Store(course / "report")
     monkeypatch.setattr(run, "write", full)
     results = []
-    run.mark_all([handed_in / "solana_101_9001_11_second.ipynb"], store, None, 1, lambda path, result: results.append(result))
+    run.mark_all({handed_in / "solana_101_9001_11_second.ipynb": "101"}, store, None, 1, lambda path, result: results.append(result))
     assert report.total(results[0]) == 6 and "could not be kept (No space left on device)" in capsys.readouterr().err
 
 

@@ -90,7 +90,7 @@ def grading(kind, counts):
         for path in paths:
             path.parent.mkdir()
             shutil.copy(source, path)
-        works = [lambda n=n: run.mark_all(paths[:n], run.Store(None), sandbox.bubblewrap(), 1, lambda path, result: None)
+        works = [lambda n=n: run.mark_all(dict.fromkeys(paths[:n], "ana"), run.Store(None), sandbox.bubblewrap(), 1, lambda path, result: None)
                  for n in counts]
         row = line("grading, submissions", counts, works, 1, 1, time.perf_counter)
     torch.set_num_threads(threads)                                       # the grader takes one

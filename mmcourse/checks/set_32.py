@@ -296,10 +296,12 @@ def metric(answer):
            f"A metric returns one number, and this is {trial!r}.")
 
     def finite(caption, references):
-        value = float(answer(caption, references))
+        value = float(answer(caption, list(references)))
         expect(math.isfinite(value), f"A score should be a finite number, and is {value}.")
         return value
-    score = metrics.share_right(finite, pairs)
+    asked = [(caption, tuple(references)) for true, false, references in pairs for caption in (true, false)]
+    scores = {asked[i]: finite(*asked[i]) for i in torch.randperm(len(asked)).tolist()}      # else the order tells which is true
+    score = metrics.share_right(lambda caption, references: scores[caption, tuple(references)], pairs)
     print(f"It prefers the true caption in {score:.1%} of {len(pairs)} pairs (target: 75%; chance: 50%).")
     expect(score > 0.49, "It prefers the false caption: a false one is made of the words of the references, and a true one may use "
                          "others. Do you count common words?")

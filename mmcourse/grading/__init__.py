@@ -43,7 +43,7 @@ def grade(paths, report=None, jobs=None, without_sandbox=False, export=None, col
     for result, why in reports.passed_over(results):
         print(f"mmcourse: {result['file']} does not count: {why}.", file=sys.stderr)
     if report:
-        reports.save(report, results, unsafe=boxed is None)
+        reports.save(report, results)
         if export:
             _fill(reports, export, column, results, report)
         print(f"The report is {Path(report) / 'report.html'}.")
@@ -103,5 +103,7 @@ def _fill(reports, export, column, results, report):
     except OSError as error:
         raise UsageError(f"{target} cannot be written ({error.strerror}): make room and run it again.") from None
     print(f"The gradebook is {target}.")
+    for student, sets in reports.several(results).items():
+        print(f"mmcourse: {student} handed in {', '.join(sets)}: the gradebook has the sum of their points.", file=sys.stderr)
     if unknown:
         print(f"Not in {export}: {', '.join(map(str, unknown))}.", file=sys.stderr)

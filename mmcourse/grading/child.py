@@ -164,19 +164,26 @@ def _text(value):
 # ---- the cells ----
 
 def _compiled(source):
-    """The code of a cell and how many lines were left out: those that are for IPython, not for Python."""
+    """The code of a cell, and whether it is written for IPython: with !, % or ?, an indent or prompts that a notebook takes."""
     try:
-        return compile(source, "<answer>", "exec"), 0
+        return compile(source, "<answer>", "exec"), False
     except SyntaxError:
-        plain, count = re.subn(r"^([ \t]*)[!%].*$", r"\1pass", source, flags=re.M)
-        if not count:
-            raise
-        return compile(plain, "<answer>", "exec"), count
+        from IPython.core.inputtransformer2 import TransformerManager
+        plain = TransformerManager().transform_cell(re.sub(r"\A\s*%%.*", "", source))
+        return compile(plain, "<answer>", "exec"), plain != source
+
+
+class Notebook:
+    """What get_ipython() gives here: !, % and ? do nothing."""
+
+    def __getattr__(self, name):
+        return lambda *_, **__: None
 
 
 def _run(cells, space):
-    """Run cells [[source, whose], ...]. Returns the error of the last cell, None when it ran, and lines left out."""
-    told, skipped, new = None, 0, []
+    """Run cells [[source, whose], ...]. Returns of the last one its error, None when it ran, whether it is for IPython,
+    and the names that it made."""
+    told, skipped, new = None, False, []
     for source, whose in cells:
         told, before = None, dict(space)
         try:
@@ -291,7 +298,7 @@ def _without_figures():
 def _space():
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
-    module.__dict__.update(display=print, get_ipython=lambda: None, input=lambda *_: "")
+    module.__dict__.update(display=print, get_ipython=Notebook, input=lambda *_: "")
     return module.__dict__
 
 

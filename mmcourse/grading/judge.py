@@ -160,7 +160,8 @@ class _Court:
             channel.send(op="exercise", cells=self.plan.upto(exercise, written), answer=self.plan.answers[exercise],
                          seed=_number(f"{self.seed}/answer/{exercise}"))
             found = channel.receive()
-            told, count = found.get("error"), found.get("skipped")
+            told, skipped = found.get("error"), found.get("skipped")
+            told = told if isinstance(told, dict) else None
             if found["op"] == "broken":
                 return self._broken(exercise, written, seconds)
             if found["op"] == "missing":
@@ -178,7 +179,7 @@ class _Court:
         except UsageError as error:
             self.close()
             raise Broken(str(error)) from None
-        note = " (lines for the notebook, with ! or %, were left out)" if count and verdict[0] != "pass" else ""
+        note = " (lines for the notebook, with !, % or ?, were left out)" if skipped and verdict[0] != "pass" else ""
         return verdict[0], verdict[1] + note
 
     def _broken(self, exercise, written, seconds):
@@ -281,7 +282,7 @@ def _failed(error, told, exercise):
     raised = getattr(error, "told", None)
     if raised is None:
         return "wrong", f"the check cannot use what is returned ({type(error).__name__}): look at its kind and shape"
-    if raised["name"] == "NotImplementedError" and "is not written yet" in raised["text"]:
+    if raised["name"] == "NotImplementedError" and (not raised["text"] or "not written yet" in raised["text"]):
         return "not done", ""
     return _error(raised if told is None else told)
 
@@ -308,7 +309,7 @@ def _error(told):
 
 def _missing(name, told, functions):
     """There is no `name` after the answer cell ran: because it stopped, or because it defines others."""
-    if isinstance(told, dict):
+    if told is not None:
         verdict, hint = _error(told)
         return verdict, hint if verdict != "wrong" else f"the answer cell stopped with {hint}"
     others = [f"`{one}`" for one in functions or [] if isinstance(one, str) and one.isidentifier()][:3]

@@ -48,7 +48,7 @@ def _files(root):
     Whatever else lies there is the teacher's: marks with their secret seed, what was handed in, gradebooks.
     """
     tracked, new = _listed(root, "--cached"), _listed(root, "--others", "--exclude-standard")
-    if tracked is None:                                           # no git
+    if not tracked:                                               # no git, or one that does not know the course
         tracked, new = [], [path.relative_to(root).as_posix() for path in root.rglob("*")]
     names = {*tracked, *(name for name in new if name.split("/")[0] in COURSE and not CACHES & set(name.split("/")))}
     return sorted(name for name in names if (root / name).is_file() and not (root / name).is_symlink())

@@ -1,5 +1,6 @@
 """What a run looks like on paper: tables, one HTML page, JSON, and the columns that a gradebook wants."""
 
+import codecs
 import collections
 import csv
 import html
@@ -52,9 +53,18 @@ def passed_over(results):
             yield result, "the grader failed" if broken else f"{result['student']} has a newer file of {result['stem']}"
 
 
-def save(folder, results, unsafe):
+def several(results):
+    """The students of whom more than one set counts, and these sets: {"ana": ["11_attention", "12_transformer"]}."""
+    found = collections.defaultdict(list)
+    for result in judged(results):
+        found[result["student"]].append(result["stem"])
+    return {student: sets for student, sets in found.items() if len(sets) > 1}
+
+
+def save(folder, results):
     """Write report.html, marks.json, marks.csv and nbgrader.csv into a folder. Raises UsageError when it cannot."""
     folder, results = Path(folder), sorted(results, key=lambda result: result["file"])
+    unsafe = any(result.get("boxed") is False for result in results)
     try:
         write(folder / "marks.json", json.dumps({"unsafe": unsafe, "files": results}, indent=1))
         write(folder / "marks.csv", _rows(_marks(results)))
@@ -116,7 +126,10 @@ def gradebook(export, column):
         raw = Path(export).read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{export} cannot be read ({getattr(error, 'strerror', 'it is not UTF-8')}).") from None
-    rows = list(csv.reader(io.StringIO(raw, newline="")))
+    try:
+        rows = list(csv.reader(io.StringIO(raw, newline="")))
+    except csv.Error as error:
+        raise UsageError(f"{export} is no table of a gradebook ({error}): export it anew, as CSV.") from None
     head = rows[0] if rows else []
     if column not in head:
         raise UsageError(f"{export} has no column {column!r}: choose one of {', '.join(head[:40])}.")
@@ -143,6 +156,7 @@ def fill(export, column, results, target):
             continue
         mine[0][place] = str(value)
     text = io.StringIO()
+    text.write("\ufeff" if Path(export).read_bytes().startswith(codecs.BOM_UTF8) else "")
     csv.writer(text, lineterminator="\r\n" if "\r\n" in raw else "\n").writerows(rows)
     write(Path(target), text.getvalue())
     return sorted(unknown)

@@ -55,7 +55,10 @@ def weights():
 def manifest():
     """What is shipped: {name: {"file", "sha256", "scores", "steps", "seconds", "device"}}."""
     path = weights() / "manifest.json"
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    try:
+        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    except ValueError:
+        raise UsageError(f"{path} cannot be read: run `git checkout data/weights`, or fetch the course anew.") from None
 
 
 def load_weights(name):
@@ -80,11 +83,13 @@ def halved(loss):
 
 
 def train(name, steps=None, until=None):
-    """Train a model by its recipe, judge it, and ship it: data/weights/NAME.safetensors and its line in the manifest.
+    """Train a model by its recipe, judge it, and ship it: data/weights/NAME.safetensors and its line in the manifest. A run
+    that was cut off goes on; one that is shipped is over, and the next begins anew.
 
     With a score `until`, only print how the held-out score grows over the seconds until it is reached, and ship nothing.
     """
     recipe, start = find(name), time.perf_counter()
+    manifest()                                                                 # a broken one is named before the work
     torch.manual_seed(0)
     model = recipe.model()
     steps = steps or recipe.steps[mmcourse.budget()]
@@ -97,6 +102,7 @@ def train(name, steps=None, until=None):
     scores = {key: round(value, 4) for key, value in recipe.evaluate(model).items()}
     print(f"{name}: {steps} steps, loss {losses[-1]:.4f}, held-out scores {scores}")
     ship(name, model, {"scores": scores, "steps": steps, "seconds": seconds, "device": str(mmcourse.device())})
+    checkpoint.unlink(missing_ok=True)
 
 
 class Reached(Exception):

@@ -6,7 +6,7 @@ from random import Random
 
 from mmcourse.world.language import NUMBERS, refine, satisfies, say_with
 from mmcourse.world.programs import INVERSE, facts, relations
-from mmcourse.world.scene import ATTRIBUTES, as_random, as_spec, known
+from mmcourse.world.scene import ATTRIBUTES, UNKNOWN, as_random, as_spec, known
 
 STYLES = ("object", "attribute", "list", "relation", "count", "full", "negation")
 _KINDS = {word: kind for kind, words in ATTRIBUTES.items() for word in words}
@@ -107,6 +107,8 @@ class _Teller:
 def _check(scene):
     if not len(scene):
         raise ValueError("An empty scene has nothing to tell of: give it an object.")
+    if any(UNKNOWN in (thing.shape, thing.color, thing.texture) for thing in scene):
+        raise ValueError("An object without a name cannot be told of: give it shape, color and texture.")
 
 
 def captions(scene, n, seed=0, style=None, spec="standard"):

@@ -15,7 +15,7 @@ from itertools import accumulate
 from random import Random
 
 from mmcourse.world.language import NUMBERS, PHRASES, PLURAL
-from mmcourse.world.scene import SPECS, as_seed
+from mmcourse.world.scene import SPECS, as_seed, known
 
 COLORS, SHAPES = SPECS["standard"].colors, SPECS["standard"].shapes
 NAMES = ("ada", "ben", "ida", "leo", "max", "mia", "tom", "zoe")
@@ -112,7 +112,7 @@ class Guesser(Reader):
 def tell(seed, kind=None):
     """The Text of a seed, a pure function of it; of one kind of KINDS, or of all."""
     teller = Teller(Random(as_seed(seed)).random)
-    kind = document(teller) if kind is None else document(teller, [kind])
+    kind = document(teller) if kind is None else document(teller, [known("kind of text", kind, KINDS)])
     return Text(teller.text, kind, teller.log_prob)
 
 

@@ -99,12 +99,13 @@ class Asker:
         self.told = [name for k, name in enumerate(ATTRIBUTES) if len({look[k] for look in looks}) > 1]
         plain = None if "texture" in self.told else "solid"  # worth a word only where something is not
         self.count = Counter((event.object, event.kind) for event in film.events)
+        seen = [[{getattr(one, name) for name in ATTRIBUTES} for one in track if one] for track in film.tracks]
         self.names = {}  # object -> the fewest words that are true of it alone, every choice of them
         for i, look in enumerate(looks):
             telling = [word for word in look if word not in (None, plain)]
             for n in range(1, 5):
                 names = [words for words in combinations(telling, n)
-                         if sum(set(words) <= set(other) for other in looks) == 1]
+                         if sum(any(set(words) <= look for look in track) for track in seen) == 1]
                 if names:
                     self.names[i] = names
                     break

@@ -189,8 +189,6 @@ class _Reader:
     """A recursive-descent parser over the words of one sentence."""
 
     def __init__(self, sentence):
-        if not isinstance(sentence, str):
-            raise ValueError(f"A sentence is a string, and this is {type(sentence).__name__}.")
         self.sentence = sentence
         self.tokens = re.findall(r"\w+|[^\w\s]", sentence.lower())
         for word in self.tokens:
@@ -256,7 +254,6 @@ class _Reader:
 
     def words(self):
         """Adjectives and a noun: their words."""
-        self.accept("other")
         found = []
         while (word := self.accept(*_MEANS)) and word not in SHAPES:
             found.append(_MEANS[word])
@@ -265,8 +262,8 @@ class _Reader:
         return found + [NOUNS[word]] if NOUNS[word] else found
 
     def noun(self, joined=True):
-        words = self.words()
-        return refine(words, self.suffix(joined))
+        other, words, inner = self.accept("other"), self.words(), self.suffix(joined)
+        return self.fail() if other and inner[0] != "same" else refine(words, inner)     # "other" than what?
 
     def phrase(self, joined=True, bare=False):
         """An article and a noun: a set. `bare` leaves what follows the noun unread."""
@@ -374,10 +371,16 @@ class _Reader:
         return parts[0] if len(parts) == 1 else ("every", *parts)
 
 
-@lru_cache(maxsize=4096)
 def parse(sentence):
     """The program of a statement or question. Raises ValueError naming a word that is not of this world, or
     showing a sentence that works where the words are known but not their order."""
+    if not isinstance(sentence, str):
+        raise ValueError(f"A sentence is a string, and this is {type(sentence).__name__}.")
+    return _parsed(sentence)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(sentence):
     return _Reader(sentence).read()
 
 

@@ -171,11 +171,11 @@ def read(picture):
     """The scene that a picture shows: a square RGB PIL image of 32 to 1024 px, or uint8 (size, size, 3).
     A list of pictures gives a list of scenes.
 
-    Exact to the step of the grid for what `scene.image(size)` draws at 48 px or more. At 64 px attributes are
-    exact and places within a pixel for 95 of 100 rich scenes or more under Gaussian noise of sigma 8, a shift
-    of each channel by up to 20, JPEG of quality 75, or a blur of sigma 1 px. What it cannot name it calls
-    "unknown". A picture takes milliseconds, but a second or two at a size below 64 px that is no multiple of
-    8. Raises ValueError for a picture of another mode, shape or size.
+    Exact to the step of the grid for what `scene.image(size)` draws at 48, 64, 96 and at 128 px or more; between these a
+    place may be a step off, and now and then a shape unknown. At 64 px attributes are exact and places within a pixel
+    for 95 of 100 rich scenes or more under Gaussian noise of sigma 8, a shift of each channel by up to 20, JPEG of
+    quality 75, or a blur of sigma 1 px. What it cannot name it calls "unknown". A picture takes milliseconds, but a second
+    or two at a size below 64 px that is no multiple of 8. Raises ValueError for a picture of another mode, shape or size.
     """
     if isinstance(picture, (list, tuple)):
         return [read(one) for one in picture]

@@ -13,7 +13,7 @@ from itertools import combinations
 
 from mmcourse.world.language import say_with
 from mmcourse.world.programs import RELATIONS, Facts, _truth, bits, objects
-from mmcourse.world.scene import ATTRIBUTES, as_random, as_spec, known
+from mmcourse.world.scene import ATTRIBUTES, UNKNOWN, as_random, as_spec, known
 
 _NAMES = tuple(ATTRIBUTES)
 _QUERIES = ("query", "relate", "and", "same", "two_hop", "three_hop")
@@ -350,11 +350,13 @@ def questions(scene, n=8, seed=0, kinds=None, spec="standard"):
         known("kind of question", kind, KINDS)
     if not len(scene) or not kinds:
         raise ValueError("There is nothing to ask: give at least one object and one kind of question.")
+    if any(UNKNOWN in (thing.shape, thing.color, thing.texture) for thing in scene):
+        raise ValueError("Nothing is asked of an object without a name: give it shape, color and texture.")
     random = as_random(scene, seed).random
     asker = _Asker(scene, as_spec(spec), random)
     asked, left, good = [], list(kinds), set()
     for _ in range(100 * (n + len(kinds))):
-        if len(asked) == n or not left:
+        if len(asked) >= n or not left:
             break
         kind = asker.pick(left)
         made = asker.ask(kind)

@@ -3,6 +3,8 @@
 import operator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
+from numbers import Real
 from random import Random
 
 GRID = 128  # positions are multiples of 1/128 of the canvas: half a pixel at 64 px
@@ -49,9 +51,9 @@ class Object:
                 known(name, value, values)
         for name in ("x", "y"):
             value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and 0 <= value <= 1):
+            if not (isinstance(value, Real) and 0 <= value <= 1):
                 raise ValueError(f"{name} = {value!r} is outside of the canvas: give a number from 0 to 1.")
-            object.__setattr__(self, name, round(value * GRID) / GRID)
+            object.__setattr__(self, name, round(float(value) * GRID) / GRID)
 
     def __str__(self):
         texture = "" if self.texture == "solid" else self.texture + " "
@@ -74,7 +76,7 @@ class Scene:
     noise: float = field(default=0.0, compare=False)
 
     def __post_init__(self):
-        objects = tuple(self.objects)
+        objects = (None,) if isinstance(self.objects, Object) else tuple(self.objects)
         if not all(isinstance(thing, Object) for thing in objects):
             raise ValueError("A scene is made of world.Object(...): Scene((Object('circle', 'red'),)).")
         known("background", self.background, BACKGROUNDS)
@@ -135,14 +137,16 @@ class Spec:
     def __post_init__(self):
         for name, values in ATTRIBUTES.items():
             words = self.words(name)
-            if isinstance(words, str) or not words:
+            if not isinstance(words, (tuple, list)) or not words:            # a set has no order, and scenes hang on it
                 raise ValueError(f"Spec.{name}s is a tuple of at least one word, like {values[:2]}.")
             object.__setattr__(self, name + "s", tuple(known(name, word, values) for word in words))
-        fewest, most = self.objects
-        if not 1 <= fewest <= most:
+        if not (isinstance(self.objects, (tuple, list)) and len(self.objects) == 2 and 1 <= self.objects[0] <= self.objects[1]):
             raise ValueError(f"Spec.objects is (fewest, most), 1 <= fewest <= most, not {self.objects!r}.")
         if not 0 <= self.repeat <= 1:
             raise ValueError(f"Spec.repeat is a chance from 0 to 1, and not {self.repeat!r}.")
+        Scene((), self.background, self.noise)                                # says what is wrong with these two
+        if not all(len(pair) == 2 and pair[0] in SHAPES and pair[1] in COLORS for pair in map(tuple, self.forbidden)):
+            raise ValueError(f"Spec.forbidden is pairs of a shape and a color, like {{('circle', 'red')}}, not {self.forbidden!r}.")
         object.__setattr__(self, "forbidden", frozenset(map(tuple, self.forbidden)))
         if not self.pairs:
             raise ValueError("Spec.forbidden leaves no pair of shape and color: forbid fewer of them.")
@@ -215,6 +219,15 @@ def sample(seed, spec="standard"):
     places = _places([round(SIZES[look[2]] * GRID) for look in looks], random)
     objects = [Object(*look, x / GRID, y / GRID) for look, (x, y) in zip(looks, places)]
     return Scene(objects, spec.background, spec.noise)
+
+
+def roomy(scene):
+    """Are the objects of a scene as far from one another and from the edge as those of `sample`?"""
+    halves = [round(SIZES[thing.size] * GRID) for thing in scene]
+    places = [(round(thing.x * GRID), round(thing.y * GRID)) for thing in scene]
+    return all(half + EDGE <= at <= GRID - half - EDGE for half, place in zip(halves, places) for at in place) and all(
+        max(abs(a - x), abs(b - y)) >= one + other + GAP
+        for (one, (a, b)), (other, (x, y)) in combinations(zip(halves, places), 2))
 
 
 def _places(halves, random):

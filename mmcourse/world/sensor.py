@@ -136,7 +136,8 @@ def trace_questions(thing, doing, n=4, seed=0):
     """n questions about what objects do; `doing` is activities(thing, seed), with the seed of the trace.
 
     Their kinds and programs: "does", ("does", words): what does it do?; "doing", ("doing", activity, words):
-    does it do that?; "who", ("who", activity, attribute): an attribute of the only object that does. Raises
+    does it do that?; "who", ("who", activity, attribute): an attribute of the only object that does. What bounces
+    slides, too, so no question sets one against the other. Raises
     NothingToAsk (a ValueError) where no object can be named by words that are true of it alone.
     """
     film = _film(thing)
@@ -154,12 +155,12 @@ def trace_questions(thing, doing, n=4, seed=0):
         if kind == "does":
             asked.append(Question(f"what does {the(words)} do?", activity, kind, (kind, words)))
         elif kind == "doing":
-            others = [other for other in dict.fromkeys(doing) if other != activity]
+            others = [other for other in dict.fromkeys(doing) if {other, activity} not in ({activity}, {"slide", "bounce"})]
             if others:
                 told = activity if asker.random() < 0.5 else asker.pick(others)
                 asked.append(Question(f"does {the(words)} {told}?", "yes" if told == activity else "no", kind,
                                       (kind, told, words)))
-        elif doing.count(activity) == 1 and (attribute := asker.pick(asker.told)):
+        elif doing.count(activity) + (activity == "slide") * doing.count("bounce") == 1 and (attribute := asker.pick(asker.told)):
             if value := kept(film.tracks[i], attribute):
                 asked.append(Question(f"what {attribute} is the object that {activity}s?", value, kind,
                                       (kind, activity, attribute)))

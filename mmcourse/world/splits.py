@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mmcourse.world.programs import NotUnique, execute
 from mmcourse.world.questions import NothingToAsk, answers, questions
 from mmcourse.world.scene import (ATTRIBUTES, SPECS, Object, Scene, Spec, as_random, as_seed, as_spec, known,
-                                  sample)
+                                  roomy, sample)
 
 TRAINING = 2 ** 31  # training seeds lie below; named test lists from here on
 RESERVED = 2 ** 40  # seeds from here on are for outside checks: nothing is tuned on them
@@ -88,7 +88,7 @@ def complement(scene, question, seed=0, spec="standard"):
         thing = replace(scene[i], **{name: value})
         other = replace(scene, objects=(*scene[:i], thing, *scene[i + 1:]))
         try:
-            if (thing.shape, thing.color) not in spec.forbidden and \
+            if (thing.shape, thing.color) not in spec.forbidden and (name != "size" or roomy(other)) and \
                     execute(question.program, other) != question.answer:
                 return other
         except NotUnique:
