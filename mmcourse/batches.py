@@ -5,6 +5,7 @@ All tensors are on the CPU; pictures are (B, 3, size, size) in [-1, 1]; masks ar
 """
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -49,7 +50,9 @@ def pixels(images, size=64):
 
     Another size is resized, another mode becomes RGB. Raises ValueError for what is no PIL image.
     """
-    images = [images] if isinstance(images, Image.Image) else list(images)
+    images = list(images) if isinstance(images, Iterable) else [images]
+    if not images:
+        raise ValueError("There is no picture: give one or more.")
     for image in images:
         if not isinstance(image, Image.Image):
             raise ValueError(f"A model looks at PIL images, and this is {type(image).__name__}: scene.image() makes one, "

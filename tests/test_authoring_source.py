@@ -203,6 +203,9 @@ LESSON_FAULTS = [
     ("print(sums.triple(3))", "### BEGIN SOLUTION\n### END SOLUTION", "### BEGIN", "outside an answer cell"),
 ]
 EXERCISE_FAULTS = [
+    ("        ### BEGIN SOLUTION\n        raise", "### BEGIN SOLUTION\n        raise", "# %% answer", "the cell is no Python; indent"),
+    ("# ## 11.1 Twice", "# ## 11.1 Twice\n# `return doubled_number`", "    return doubled", "this solution line can be read"),
+    ('check("11.1", twice)', '# check("11.1", twice)', "# %% check", "does not call check"),
     ("[1, 11]", "[1]", "# prerequisites", "leaves out lesson 11 itself"),
     ("# minutes: 45", "# minutes: 45\n# level: beginner", "# level", "the header key level is unknown"),
     ('answer="11.1"', "answer=11.1", "# %% answer", "answer must be text"),

@@ -33,6 +33,17 @@ def test_vqa_answers_are_the_programs_answers():
             assert world.answer(seen, text) == batches.ANSWERS[answer]
 
 
+def test_a_kind_that_nothing_can_be_asked_of_is_no_endless_search():
+    with pytest.raises(world.NothingToAsk):
+        batches.vqa(0, 1, 1, kinds="query_texture")                     # all is solid in the standard world
+
+
+def test_pictures_that_are_none():
+    for images, words in (([], "There is no picture"), (None, "this is NoneType"), ("a.png", "this is str")):
+        with pytest.raises(ValueError, match=words):
+            batches.pixels(images)
+
+
 def test_contrastive_knows_its_false_negatives():
     _, ids, _, fits = batches.contrastive(0, count=32)
     assert fits.diagonal().all() and 32 < fits.sum() < 32 * 32

@@ -83,6 +83,7 @@ def mine(x, q, k, v, o, n, mask=None):
 CORRECT = {                                                   # written otherwise than the course's solutions
     "11.1": [lambda: dict(RIGHT), lambda: {**RIGHT, "equal": 0.333, "reordered": 0}],
     "11.2": [lambda q, k, v, mask=None: plain(q, k, v, mask, hide=low, after=zero),
+             lambda q, k, v, mask=None: plain(q.mul_(q.shape[-1] ** -0.5), k, v, mask, hide=low, after=zero, divisor=1.0),
              lambda q, k, v, mask=None: (F.scaled_dot_product_attention(q, k, v, mask),
                                          F.scaled_dot_product_attention(q, k, torch.eye(k.shape[1]).expand(len(k), -1, -1), mask))],
     "11.3": [lambda lengths, causal: mask_loops(lengths, causal, lambda t, s, n: s < n and (s <= t or not causal))],

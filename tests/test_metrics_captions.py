@@ -85,6 +85,7 @@ TWO = scene(("small", "red", "star", 0.2, 0.5), ("large", "blue", "square", 0.7,
     ("the red thing is a star", 1, 2 / 6, 0),
     ("the star is left of the blue square", 1, 3 / 6, 0),
     ("left of the square there is a little star", 1, 3 / 6, 0),
+    ("a star left of a square left of a green circle", 2 / 5, 2 / 6, 1),      # one that is named deep inside
 ])
 def test_facts_told(sentence, precision, recall, ghosts):
     got = metrics.tuple_scores(TWO, sentence)

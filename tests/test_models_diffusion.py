@@ -167,6 +167,13 @@ def test_networks_give_pictures_and_heed_time_and_kind(network):
     torch.testing.assert_close(out[:1], network(x[:1], t[:1], kind[:1]), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("total, steps", [(1000, 5), (500, 2)])       # where rounding fell below zero
+def test_new_noise_leaves_no_nan(total, steps):
+    path = Diffusion(cosine_betas(total))
+    made = path.sample(lambda x, t: torch.zeros_like(x), torch.randn(2, 3, 4, 4), steps, "picture", eta=1.0)
+    assert made.isfinite().all()
+
+
 @pytest.mark.parametrize("call, words", [
     (lambda: Diffusion(linear_betas()).add(torch.zeros(1), torch.zeros(1), 1000), "There is no step 1000"),
     (lambda: Diffusion(linear_betas()).add(torch.zeros(1), torch.zeros(1), 0.5), "whole numbers from 0 to 999"),
@@ -174,6 +181,7 @@ def test_networks_give_pictures_and_heed_time_and_kind(network):
     (lambda: Diffusion(linear_betas()).times(1001), "not 1001"),
     (lambda: Flow().add(torch.zeros(1), torch.zeros(1), 1.5), "times go from 0"),
     (lambda: Flow().sample(None, torch.zeros(1), 0, "picture"), "1 step or more"),
+    (lambda: Flow().sample(None, torch.zeros(1), 4, "noise"), "At time 1 all is noise"),
     (lambda: Flow().read(torch.zeros(1), torch.zeros(1), 0.5, "dog"), "cannot predict 'dog'"),
 ])
 def test_what_cannot_be_says_so(call, words):

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmcourse import UsageError
+import mmcourse
+from mmcourse import UsageError, recipes
 from mmcourse.training import Muon, Optimizers, fit, schedule
 
 
@@ -111,3 +112,55 @@ def test_muon_is_that_of_torch_but_for_rounding():
             optimizer.step()
     for mine, other, first in zip(ours, theirs, start):
         assert (mine - other).norm() < 0.02 * (other - first).norm()      # torch rounds to bfloat16 on the way
+
+
+def test_a_checkpoint_of_another_plan_or_none_is_refused(tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(model(), batch, loss, steps=5, checkpoint=path, every=5)
+    for other, said in (({"steps": 9}, "a run with steps 5 and not 9"), ({"lr": 1e-4}, "with lr 0.002 and not 0.0001"),
+                        ({"muon": 0.02}, "with muon None and not 0.02")):
+        with pytest.raises(UsageError, match=said):
+            fit(model(), batch, loss, **{"steps": 5} | other, checkpoint=path)
+    for content in (b"", path.read_bytes()[:100], b"x" * 300):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match="is no checkpoint of a run"):
+            fit(model(), batch, loss, steps=5, checkpoint=path)
+
+
+class Odd(nn.Module):
+    """One weight that no loss uses, and one that has two names."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.idle, self.one, self.out = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 1)
+        self.same = self.one
+
+    def forward(self, x):
+        return self.out(self.same(self.one(x)))
+
+
+def test_idle_and_shared_weights_can_be_resumed(tmp_path):
+    path, whole, cut = tmp_path / "run.safetensors", Odd(), Odd()
+    want = fit(whole, batch, loss, steps=10)
+
+    def until_7(step):
+        if step == 7:
+            raise KeyboardInterrupt
+        return batch(step)
+    with pytest.raises(KeyboardInterrupt):
+        fit(cut, until_7, loss, steps=10, checkpoint=path, every=5)
+    assert fit(Odd(), batch, loss, steps=10, checkpoint=path) == want
+
+
+def test_training_anew_trains_anew(tmp_path, monkeypatch):
+    drawn = []
+    recipe = recipes.Recipe(model=model, batch=lambda step: drawn.append(step) or batch(step), loss=loss, steps={"cpu": 6, "gpu": 6},
+                            evaluate=lambda model: {"error": 0.5}, options={"every": 2})
+    monkeypatch.setattr(recipes, "find", lambda name: recipe)
+    monkeypatch.setattr(mmcourse, "root", lambda: tmp_path)
+    monkeypatch.setattr(recipes, "weights", lambda: tmp_path)
+    for _ in range(2):
+        recipes.train("toy")
+        assert drawn == list(range(6)) and not list((tmp_path / "runs").iterdir())
+        drawn.clear()

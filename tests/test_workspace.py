@@ -39,9 +39,12 @@ def test_new_exercises_are_copied_and_what_is_there_is_never_touched(course, cap
     assert (mine.read_bytes(), mine.stat().st_mtime) == (b"my own work", 1)
     copy, original = (course / folder / "01_first.ipynb" for folder in ("my_work", "exercises"))
     assert copy.read_bytes() == original.read_bytes()
-    assert capsys.readouterr().out == (
-        "New in my_work/: 01_first.ipynb\nIn my_work/, 11_second.ipynb cannot be read as a notebook of the course: to get it anew, "
-        "rename yours and start again.\n")
+    broken = ("In my_work/, 11_second.ipynb cannot be read as a notebook of the course: to get it anew, rename yours and start "
+              "again.\n")
+    assert capsys.readouterr().out == f"New in my_work/: 01_first.ipynb\n{broken}"
+    workspace.copy_exercises()
+    assert capsys.readouterr().out == broken
+    mine.write_bytes(original.with_name(mine.name).read_bytes())
     workspace.copy_exercises()
     assert capsys.readouterr().out == ""
 

@@ -88,7 +88,9 @@ def test_objects_of_a_list_are_different_ones():
     ("exactly a circle", "not built like a sentence"),
     ("what is?", "not built like a sentence.*what color is the large circle"),
     ("what color is the circle?", "neither true nor false"),
-    (None, "A sentence is a string"),
+    (None, "A sentence is a string"), (["a red circle"], "A sentence is a string"),
+    ("a circle left of the other circle", "not built like a sentence"),             # "other" than what?
+    ("are there any other circles?", "not built like a sentence"),
 ])
 def test_a_sentence_outside_the_grammar_says_why(sentence, words):
     with pytest.raises(ValueError, match=words) as error:

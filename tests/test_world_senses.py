@@ -137,6 +137,19 @@ def test_film_questions_are_balanced_and_of_every_kind():
     assert len(texts) > 300
 
 
+def test_a_name_fits_one_object_from_the_first_frame_to_the_last():
+    for seed in range(150):
+        shown = film(world.sample(seed, "rich"), 16, seed)
+        try:
+            asked = film_questions(shown, 6, seed, FILM_KINDS[:-1])
+        except world.NothingToAsk:
+            continue
+        for words in (part for question in asked for part in question.program if isinstance(part, tuple)):
+            words = set(words) & {*world.SHAPES, *world.COLORS, *world.SIZES, *world.TEXTURES}
+            named = [any(words <= {t.size, t.color, t.texture, t.shape} for t in track if t) for track in shown.tracks]
+            assert sum(named) == 1 or not words
+
+
 def test_film_questions_bad_input():
     one = film(world.sample(0), 8)
     assert film_questions(one, 5, 1) == film_questions(one, 5, 1) != film_questions(one, 5, 2)
@@ -410,6 +423,11 @@ def test_spinning_keeps_the_length_of_gravity():
                 assert np.linalg.norm(samples, axis=1) == pytest.approx(GRAVITY, abs=0.3)
 
 
+def asked_of(scene, words):
+    who, = (i for i, o in enumerate(scene) if set(words) <= {o.shape, o.color, o.size, o.texture})
+    return who
+
+
 def test_traces_are_pure_functions_with_questions():
     scene = world.sample(8)
     one, again, other = (trace(scene, seed=seed) for seed in (3, 3, 4))
@@ -424,12 +442,16 @@ def test_traces_are_pure_functions_with_questions():
             continue  # every object has a twin
         for question in asked:
             kind, *rest = question.program
+            if kind == "who" and rest[0] == "slide":
+                assert "bounce" not in doing                                  # what bounces slides, too
+            if kind == "doing":
+                assert {rest[0], doing[asked_of(scene, rest[-1])]} != {"slide", "bounce"}
             if kind == "who":
                 who, = (i for i, activity in enumerate(doing) if activity == rest[0])
                 assert question.answer == getattr(scene[who], rest[1])
                 assert question.text.endswith(f" {rest[0]}s?")
                 continue
-            who, = (i for i, o in enumerate(scene) if set(rest[-1]) <= {o.shape, o.color, o.size, o.texture})
+            who = asked_of(scene, rest[-1])
             truth = doing[who] if kind == "does" else "yes" if doing[who] == rest[0] else "no"
             assert question.answer == truth
             answers[question.answer] += 1

@@ -143,8 +143,9 @@ def noisy_batch_broken(pictures, alpha_bar):
     """pictures (B, C, H, W), alpha_bar (T,) -> noisy pictures, t (B,) int64, noise (B, C, H, W)"""
     t = torch.randint(0, len(alpha_bar) - 1, (1,)).repeat(len(pictures))
     noise = torch.randn(pictures.shape[1:]).expand_as(pictures)
-    left = alpha_bar[t].view(-1, 1, 1, 1)
-    return left.sqrt() * pictures + (1 - left).sqrt() * noise, t, noise
+    signal, sigma = alpha_bar[t] ** 0.5, (1 - alpha_bar[t]) ** 0.5
+    noisy = [a * picture + b * one for a, picture, b, one in zip(signal, pictures, sigma, noise)]
+    return torch.stack(noisy), t, noise
 
 
 alpha_bar = torch.tensor([0.9, 0.6, 0.3, 0.01])

@@ -59,13 +59,13 @@ def build(numbers=None, check=False, repo=None):
     for number in chosen - set(lessons):
         there = ", ".join(map(str, lessons)) or "none yet"
         raise UsageError(f"There is no lesson {number}: lessons/ has {there}.")
+    if repo is not None and check:
+        raise UsageError("--check writes nothing: leave out --repo.")
     if repo is not None:
         set_repository(root, repo)
     sources, faulty = _sources(root, lessons)
     jobs, problems = _jobs(root, [source for source in sources if source.number in chosen], lessons)
     problems += [problem for number in sorted(chosen & set(faulty)) for problem in faulty[number]]
-    if not faulty:
-        problems += _pages(root, sources, check)
     if not numbers:
         problems += _orphans(root, lessons)
     for problem in problems:
@@ -78,6 +78,11 @@ def build(numbers=None, check=False, repo=None):
             tqdm.write(problem, file=sys.stderr)
         problems += found
         done.append(what)
+    if not faulty and all((root / FOLDERS["lesson"] / f"{source.name}.ipynb").exists() for source in sources):
+        pages = _pages(root, sources, check)
+        for problem in pages:
+            tqdm.write(problem, file=sys.stderr)
+        problems += pages
     print(", ".join(f"{done.count(what)} {what}" for what in dict.fromkeys(done)) or "nothing to build")
     return 1 if problems else 0
 

@@ -4,6 +4,7 @@ An exercise "11.2" has text cells `task="11.2"`, one code cell `answer="11.2"` w
 `### BEGIN SOLUTION` and `### END SOLUTION` (nbgrader's words), and one code cell `check="11.2" points=3`.
 """
 
+import ast
 import difflib
 import re
 
@@ -75,7 +76,7 @@ def _check(cell, exercise):
     points = cell.options.get("points", 0)
     if isinstance(points, int) and points < 1:
         yield f'check="{exercise}" has no points; write `# %% check="{exercise}" points=3`'
-    if not re.search(rf"\bcheck\(\s*[\"']{re.escape(exercise)}[\"']", cell.source):
+    if not re.search(rf"^[^#\n]*\bcheck\(\s*[\"']{re.escape(exercise)}[\"']", cell.source, re.M):
         yield f'the cell does not call check("{exercise}", ...); call it'
 
 
@@ -107,6 +108,10 @@ def _solution(cell):
     blocks = [block[2] for block in BLOCK.finditer(cell.source)]
     if not blocks:
         yield cell.line, f"the answer cell holds no solution; put it between `{BEGIN}` and `{END}`"
+    try:
+        ast.parse(stub(cell.source, cell.options["answer"]))
+    except SyntaxError:
+        yield cell.line, "without its solution the cell is no Python; indent the markers as the solution, and look at the rest"
     for block in blocks:
         lines = [text.strip() for text in block.splitlines()]
         if all(text in ("", "pass", "...") or text.startswith(("#", "raise NotImpl")) for text in lines):
@@ -121,7 +126,7 @@ def _leaks(source):
         for block in BLOCK.finditer(cell.source):
             first = cell.line + 1 + cell.source[:block.start(2)].count("\n")
             for line, text in enumerate((text.strip() for text in block[2].splitlines()), first):
-                if len(text) < 14 or text.startswith(("#", "return", "import", "from")):
+                if len(text) < 14 or text.startswith(("#", "import", "from")):
                     continue
                 place = next((other.line for other, shown in visible if text in shown), None)
                 if place:

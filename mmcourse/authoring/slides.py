@@ -75,10 +75,10 @@ def _read(path):
 
     try:
         notebook = nbformat.read(path, as_version=4)
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
         raise UsageError(f"{path} cannot be read as a notebook: run `mmcourse build` again.") from error
     notebook.metadata.pop("widgets", None)
-    missing = FACTS - set(notebook.metadata.get("mmcourse", {}))
+    missing = FACTS - set(notebook.metadata.get("mmcourse") or {})
     if missing:
         raise UsageError(f"{path} does not say its {', '.join(sorted(missing))}: run `mmcourse build` again.")
     return notebook

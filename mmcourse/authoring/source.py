@@ -90,6 +90,8 @@ def read(path, root):
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise UsageError(f"{shown}:1: the file is missing; every lesson folder has a lesson.py") from None
+    except OSError as error:
+        raise UsageError(f"{shown}:1: the file cannot be read ({error.strerror}); every lesson folder has a lesson.py") from None
     except UnicodeDecodeError:
         raise UsageError(f"{shown}:1: the file is not UTF-8 text; save it as UTF-8") from None
 
@@ -115,8 +117,8 @@ def _header(lines, kind, faults):
     text = "\n".join(line[2:] if line.startswith("# ") else line.lstrip("#") for line in lines[first + 1:end])
     try:
         node, header = yaml.compose(text), yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or error.reason
+    except (yaml.YAMLError, ValueError) as error:           # the second for a date that no calendar has
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or getattr(error, "reason", None) or error
         line = first + 2 + mark.line if mark else first + 1
         faults.append((line, f"the header is no YAML ({problem}); put text with a colon in quotes"))
         return {}, end + 1
@@ -144,6 +146,8 @@ def _check_header(header, kind, places, top, faults):
             faults.append((line, f"the header has no {key}; add it"))
         elif type(value) is not kind_of_value or not value and key != "prerequisites":
             faults.append((line, f"{key} must be {NAMES[kind_of_value]} and not empty; it is {value!r}"))
+        elif isinstance(value, str) and "\n" in value:
+            faults.append((line, f"{key} must be one line; write it behind the colon, or begin it with `>-`"))
         elif key == "minutes" and value < 0:
             faults.append((line, f"minutes must be above 0; it is {value}"))
         elif key == "level" and value not in LEVELS:
@@ -215,6 +219,8 @@ def _check_options(options, kind, cell_type):
         elif key == "slideshow" and not _is_slideshow(value):
             yield (f'slideshow is {value}; write {{"slide_type": ...}} with one of {", ".join(SLIDES)}, '
                    'and "minutes" if you like')
+        elif key == "slideshow" and value["slide_type"] == "notes" and cell_type == "code":
+            yield "notes for the speaker are text; begin the cell with `# %% [markdown]`"
         elif key == "tags" and not all(isinstance(tag, str) for tag in value):
             yield f'tags must be a list of texts, like ["hide-input"]; it is {value}'
 

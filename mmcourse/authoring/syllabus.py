@@ -4,7 +4,7 @@ import re
 
 from mmcourse import UsageError
 
-PARTS = {  # by the first digit of a lesson's number
+PARTS = {  # by the first digit of a lesson's number; the last is for all that come after it
     "en": ("Start here", "The Transformer", "Bringing modalities together", "Answer, describe, draw",
            "Sound, film, points", "In practice", "Applications"),
     "zh": ("从这里开始", "Transformer", "把模态连在一起", "回答、描述、作画", "声音、影片、点云", "实践", "应用"),
@@ -40,7 +40,7 @@ def readme(text, lessons, exercises, language="en"):
         if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
             if name == "teaching" and not text.count(begin) + text.count(end):
                 continue
-            raise UsageError(f"README.md has no place for the {name}: put `{begin}` and `{end}` there, once.")
+            raise UsageError(f"README{'' if language == 'en' else '.zh'}.md has no place for the {name}: put `{begin}` and `{end}` there, once.")
         table = _table(HEADS[name, language], lessons, language, lambda one: row(one, sets.get(one.number), language))
         text = re.sub(rf"(?<={begin}).*(?={end})", lambda _: f"\n\n{table}\n\n", text, flags=re.S)
     return text
@@ -64,8 +64,8 @@ def glossary(lessons):
 def _table(head, lessons, language, row):
     rows, part = [_row(head), "|---" * len(head) + "|"], None
     for lesson in lessons:
-        if lesson.number // 10 != part:
-            part = lesson.number // 10
+        if min(lesson.number // 10, len(PARTS[language]) - 1) != part:
+            part = min(lesson.number // 10, len(PARTS[language]) - 1)
             rows.append(_row(["", f"**{PARTS[language][part]}**", *[""] * (len(head) - 2)]))
         rows.append(_row([f"{lesson.number:02d}", *row(lesson)]))
     return "\n".join(rows)

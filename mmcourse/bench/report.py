@@ -134,7 +134,7 @@ def lines(ax, name, part):
     ax.set_xlabel("times as much"), ax.set_ylabel("times as long")
     ax.minorticks_off()
     ax.set_xticks((1, 2, 4, 8), (1, 2, 4, 8)), ax.set_yticks((1, 2, 5, 10, 20), (1, 2, 5, 10, 20))
-    ax.legend(fontsize=8)
+    ax.set_ylim(top=40), ax.legend(fontsize=8)
 
 
 def picture(results):

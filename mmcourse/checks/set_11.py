@@ -42,7 +42,7 @@ def attention(answer):
     query, key, value, mask = _masked_inputs()
     eye = torch.eye(key.shape[-2]).expand(len(key), -1, -1)  # values that are the identity give the weights back
     for hidden in (None, mask):
-        got = answer(query, key, value, hidden)
+        got = answer(query.clone(), key.clone(), value.clone(), hidden if hidden is None else hidden.clone())
         expect(isinstance(got, (tuple, list)) and len(got) == 2, "Return two things: the mixed values and the weights.")
         output, weights = got
         expect(not isinstance(output, torch.Tensor) or output.shape != (*query.shape[:-1], key.shape[-2]),
@@ -83,7 +83,7 @@ def attention(answer):
                                                         "the scores before the softmax.")
     blind = mask.clone()
     blind[0, 0] = False
-    output, weights = answer(query, key, value, blind)
+    output, weights = answer(query.clone(), key.clone(), value.clone(), blind.clone())
     expect(not output.isnan().any(), "A query that may look nowhere gives NaN: a softmax over nothing but minus infinity. "
                                      "Its weights should be zeros.")
     expect(weights[0, 0].abs().max() == 0, "A query that may look nowhere should get zero weights.")
@@ -136,7 +136,7 @@ def _multi_head(answer, batch, length, heads, width):
     def split(y):
         return y.view(batch, length, heads, width).transpose(1, 2)
     for hidden in (None, causal, mask):
-        got = answer(x, *weights, heads, hidden)
+        got = answer(x.clone(), *(one.clone() for one in weights), heads, hidden if hidden is None else hidden.clone())
         tensor(got, x.shape, torch.float32)
         want = library(x, x, x, attn_mask=None if hidden is None else ~hidden, need_weights=False)[0]
         one = F.scaled_dot_product_attention(query, key, value, hidden) @ weights[3]

@@ -73,7 +73,7 @@ def _embed(answer, size, width, rows, count):
     plain = torch.stack([torch.stack([(kernel * cell).sum((1, 2, 3)) for cell in _cells(image, size)]) for image in images])
     patches = plain + bias
     tokens = torch.cat([first.expand(count, 1, -1), patches], 1)
-    got = answer(images, kernel, bias, first, position)
+    got = answer(*(given.clone() for given in (images, kernel, bias, first, position)))
     tensor(got, tokens.shape, torch.float32)
     expect(not same(got, tokens, 1e-4), "The positions are missing: without them the patches are a bag.")
     expect(not same(got[:, 0], position[0].expand(count, -1), 1e-4), "Token 0 holds its position alone: the class token is missing.")

@@ -67,7 +67,7 @@ def low_rank(answer):
     U, V, W = torch.randn(rank, width), torch.randn(rank, other), torch.randn(outputs, rank)
     full = [sum(W[k, r] * torch.outer(U[r], V[r]) for r in range(rank)) for k in range(outputs)]
     want = torch.stack([torch.stack([x @ matrix @ y for matrix in full]) for x, y in zip(a, b)])
-    got = answer(a, b, U, V, W)
+    got = answer(*(given.clone() for given in (a, b, U, V, W)))
     tensor(got, want.shape, torch.float32)
     expect(not same(got, (a @ U.T + b @ V.T) @ W.T, 1e-4), "The two are added: that is early fusion by a sum. Multiply "
                                                            "them.")
@@ -130,7 +130,7 @@ def step(answer):
     moves = torch.autograd.grad(loss, leaves)
     if min(move.abs().max() for move in moves) < 1e-3:                # sure of all labels already: nothing would move
         raise Again
-    got = answer(a, b, labels, *(value.clone() for value in before), rate)
+    got = answer(a.clone(), b.clone(), labels.clone(), *(value.clone() for value in before), rate)
     expect(isinstance(got, (tuple, list)) and len(got) == 3, "Return three tensors: the new U, V and W.")
     for name, new, old, move in zip("UVW", got, before, moves):
         tensor(new, old.shape, torch.float32, name)

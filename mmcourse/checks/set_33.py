@@ -163,7 +163,7 @@ def noisy_batch(answer):
     except IndexError:
         expect(False, f"There is no step {total} when T is {total}: t goes from 0 to T - 1, and randint never gives its second "
                       "number.")
-    expect(isinstance(out, tuple) and len(out) == 3, "Return three things: the noisy pictures, t and the noise.")
+    expect(isinstance(out, (tuple, list)) and len(out) == 3, "Return three things: the noisy pictures, t and the noise.")
     x, t, noise = out
     tensor(t, (count,), torch.int64, "t")
     tensor(noise, pictures.shape, torch.float32, "The noise")

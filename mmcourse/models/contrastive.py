@@ -39,7 +39,7 @@ def floor(fits, told=None):
     as frequent as any other. The best score of a pair is then ln(1 / told[i]) + a constant
     if the sentence is true, else minus infinity (van den Oord et al. 2018).
     """
-    told = torch.ones(len(fits)) if told is None else told
+    told = torch.ones(len(fits), device=fits.device) if told is None else told
     return info_nce((fits / told[:, None]).log())
 
 

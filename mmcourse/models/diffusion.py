@@ -59,7 +59,7 @@ class Diffusion(Path):
 
     def alpha(self, t, x):
         """How much of the picture's variance is left after step t, shaped for x; all of it before step 0 (t = -1)."""
-        t = torch.as_tensor(t)
+        t = torch.as_tensor(t).cpu()                        # where alpha_bar is
         if t.is_floating_point() or t.min() < -1 or t.max() >= len(self.alpha_bar):
             raise ValueError(f"There is no step {t.tolist()}: steps are whole numbers from 0 to {len(self.alpha_bar) - 1}.")
         left = torch.where(t < 0, torch.ones(()), self.alpha_bar[t])
@@ -82,7 +82,7 @@ class Diffusion(Path):
         """The same with less new noise (Song et al. 2021, eq. 12 and 16): none for eta = 0, as much as DDPM's for 1."""
         now, then = self.alpha(t, x), self.alpha(before, x)
         new = eta * ((1 - then) / (1 - now) * (1 - now / then)) ** 0.5
-        return then ** 0.5 * picture + (1 - then - new ** 2) ** 0.5 * noise + new * fresh
+        return then ** 0.5 * picture + (1 - then - new ** 2).clamp(min=0) ** 0.5 * noise + new * fresh
 
     def times(self, steps):
         """`steps` of the T steps, evenly spaced, from the last one down, and -1 at the end."""
@@ -124,6 +124,8 @@ class Flow(Path):
         """Noise x -> pictures, in straight steps. network(x, t (B,)) predicts what `kind` says."""
         if steps < 1:
             raise ValueError(f"A picture takes 1 step or more, and not {steps}.")
+        if kind == "noise":
+            raise ValueError("At time 1 all is noise, and knowing it tells nothing of the picture: predict another of the kinds.")
         times = torch.linspace(1, 0, steps + 1).tolist()
         for now, then in zip(times, times[1:]):
             picture, noise = self.read(x, network(x, torch.full((len(x),), now, device=x.device)), now, kind)

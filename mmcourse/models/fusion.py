@@ -24,7 +24,7 @@ class Pool(nn.Module):
     def forward(self, x, mask=None):
         scores = self.score(x)                                               # (B, N, 1)
         if mask is not None:
-            scores = scores.masked_fill(~mask[..., None], -1e9)
+            scores = scores.masked_fill(~mask[..., None], torch.finfo(scores.dtype).min)
         return (scores.softmax(1) * x).sum(1)
 
 
@@ -97,7 +97,7 @@ class LateAverage(Fusion):
         """The share that each modality has in the answer: (B, 2)."""
         if present is None:
             return torch.full_like(answers[..., 0], 0.5)
-        return present / present.sum(1, keepdim=True)
+        return present / present.sum(1, keepdim=True).clamp(min=1)
 
 
 class LateGate(LateAverage):
@@ -112,7 +112,7 @@ class LateGate(LateAverage):
     def votes(self, answers, present):
         trust = answers[..., -1]
         if present is not None:
-            trust = trust.masked_fill(~present, -1e9)
+            trust = trust.masked_fill(~present, torch.finfo(trust.dtype).min)
         return trust.softmax(1)
 
 
@@ -298,7 +298,8 @@ def parameters(model):
 @lru_cache
 def width(kind, target, outputs=2):
     """The width, an even number, that brings a fusion closest to `target` parameters."""
-    counts = {size: parameters(kind(size, outputs)) for size in range(8, 160, 2)}
+    with torch.device("meta"):                              # shapes without numbers: no random ones are used up
+        counts = {size: parameters(kind(size, outputs)) for size in range(8, 160, 2)}
     return min(counts, key=lambda size: abs(counts[size] - target))
 
 

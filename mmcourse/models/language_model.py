@@ -172,17 +172,20 @@ def limited(logits, top_k=0, top_p=1.0):
     """Keep the top_k likeliest tokens (Fan et al. 2018), and of these the fewest whose
     chances sum to top_p (Holtzman et al. 2020); the others get minus infinity."""
     if top_k:
-        least = logits.topk(top_k).values[..., -1:]
+        least = logits.topk(min(top_k, logits.shape[-1])).values[..., -1:]
         logits = logits.masked_fill(logits < least, -torch.inf)
     if top_p < 1:
         chances, order = logits.softmax(-1).sort(-1, descending=True)
         drop = chances.cumsum(-1) - chances >= top_p         # enough without this one
+        drop[..., 0] = False                                 # the likeliest always stays
         logits = logits.masked_fill(drop.scatter(-1, order, drop), -torch.inf)
     return logits
 
 
 def draw(logits, temperature=0.0, top_k=0, top_p=1.0, random=None):
     """One token for each row of (B, V): the likeliest at temperature 0, else by chance."""
+    if temperature < 0:
+        raise ValueError(f"A temperature of {temperature} cannot be: give 0 or more.")
     if temperature == 0:
         return logits.argmax(-1)
     chances = limited(logits / temperature, top_k, top_p).softmax(-1)
@@ -195,6 +198,8 @@ def generate(model, prompts, steps=150, end=0, **choice):
 
     Short ones are padded on the left, so that all end in one column. Returns the new tokens.
     """
+    if steps < 1 or not prompts:
+        raise ValueError("There is nothing to write: give one prompt or more, and one step or more.")
     longest = max(map(len, prompts))
     tokens = torch.tensor([[0] * (longest - len(row)) + row for row in prompts])
     real = torch.arange(longest) >= longest - torch.tensor([[len(row)] for row in prompts])
@@ -222,14 +227,15 @@ def beam_search(model, prompt, beams=4, steps=150, end=0, length_penalty=1.0):
     scores, cache, going, finished = torch.zeros(1), [[] for _ in model.blocks], [[]], []
     for step in range(1, steps + 1):
         logs = model(tokens, cache=cache)[:, -1].log_softmax(-1)                    # (beams, V)
-        best, place = (scores.to(logs)[:, None] + logs).flatten().topk(2 * beams)
+        ahead = (scores.to(logs)[:, None] + logs).flatten()
+        best, place = ahead.topk(min(2 * beams, len(ahead)))
         rows, ids = (place // logs.shape[1]).tolist(), (place % logs.shape[1]).tolist()
         ends = [token == end or step == steps for token in ids]
         texts = [[*going[row], token] for row, token in zip(rows, ids)]
         worth = best / step ** length_penalty
-        finished += [(worth[i].item(), texts[i]) for i in range(beams) if ends[i]]
+        finished += [(worth[i].item(), texts[i]) for i, ended in enumerate(ends[:beams]) if ended]
         finished = sorted(finished, key=lambda pair: -pair[0])[:beams]
-        kept = [i for i in range(2 * beams) if not ends[i]][:beams]
+        kept = [i for i, ended in enumerate(ends) if not ended][:beams]
         if not kept or len(finished) == beams and worth[kept[0]] <= finished[-1][0]:
             break
         going, scores = [texts[i] for i in kept], best[kept]

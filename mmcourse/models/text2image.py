@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from itertools import combinations, permutations
+from numbers import Integral, Real
 from pathlib import Path
 
 import torch
@@ -227,7 +228,7 @@ def generators(sentences, seed):
 
 def in_range(name, value, low, high, whole=False):
     """The value, if it is a number from low to high. Raises ValueError that says what is allowed."""
-    kind = int if whole else (int, float)
+    kind = Integral if whole else Real
     if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
         raise ValueError(f"{name} = {value!r} cannot be: give a {'whole ' * whole}number from {low} to {high}.")
     return value
@@ -318,8 +319,8 @@ def save_for_diffusers(model, folder):
     """Write a folder that DiffusionPipeline.from_pretrained(folder, trust_remote_code=True) opens offline.
 
     trust_remote_code is needed, because the folder brings its own pipeline.py (mmcourse/models/pipeline.py, 40 lines to
-    read): no pipeline of diffusers joins a text encoder and a DiT that paints pixels. Its pictures are those of `draw`, if
-    generator=[torch.Generator().manual_seed(seed + k) for each k].
+    read): no pipeline of diffusers joins a text encoder and a DiT that paints pixels. Its pictures are those of
+    `draw(..., tries=1)`, if generator=[torch.Generator().manual_seed(seed + k) for each k].
     """
     from diffusers import FlowMatchEulerDiscreteScheduler
 

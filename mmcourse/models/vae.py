@@ -1,4 +1,4 @@
-"""A small variational autoencoder: pictures as an eighth of their numbers, for latent diffusion (lesson 34)."""
+"""A small variational autoencoder: pictures as a twelfth of their numbers, for latent diffusion (lesson 34)."""
 
 import torch
 from torch import nn

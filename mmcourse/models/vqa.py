@@ -214,6 +214,8 @@ def share(scores):
 def listed(images, questions):
     """Was it one question? And lists of both. Raises ValueError where they do not fit."""
     one = isinstance(questions, str)
+    if not one and not (isinstance(images, (list, tuple)) and isinstance(questions, (list, tuple))):
+        raise ValueError("Give one picture and one question, or a list of each: a picture for each question.")
     images, questions = ([images], [questions]) if one else (list(images), list(questions))
     if len(images) != len(questions) or not questions:
         raise ValueError(f"There are {len(images)} pictures for {len(questions)} questions: give "
