@@ -162,7 +162,7 @@ def curve(recipe, goals, minutes, samples, points, smoke):
 
 def reached(points, goal):
     """The first point that is as good as the goal, or None."""
-    return next((point for point in points if point["score"] >= goal), None)
+    return next((point for point in points if point["score"] >= goal - 1e-9), None)         # a mean of shares is rounded
 
 
 def measure(smoke=False, minutes=20):
