@@ -49,6 +49,7 @@ def lab(lesson=None, port=None, browser=True):
             raise UsageError(f"{package} is not installed for this Python: {_install()}.")
     stem, port = _lesson(lesson), _port(port)
     copy_exercises()
+    _home()
     page = f"/lab/tree/notebooks/{stem}.ipynb"
     command = [sys.executable, "-m", "jupyterlab", f"--port={port}", "--ServerApp.port_retries=0",
                f"--ServerApp.root_dir={mmcourse.root()}", f"--LabApp.default_url={page}",
@@ -94,6 +95,18 @@ def copy_exercises():
     if broken:
         print(f"In {folder.name}/, {', '.join(broken)} cannot be read as a notebook of the course: to get it anew, rename yours "
               "and start again.")
+
+
+def _home():
+    """Raises UsageError where Jupyter cannot keep its own files: it would end in a page of errors."""
+    from jupyter_core.paths import jupyter_runtime_dir
+    place = jupyter_runtime_dir()
+    try:
+        os.makedirs(place, exist_ok=True)
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        raise UsageError(f"Jupyter cannot write to {place} ({error.strerror}): name a folder of your own in the variable "
+                         "JUPYTER_RUNTIME_DIR.") from None
 
 
 def _create(path, content):
