@@ -74,6 +74,8 @@ WRONG = [
     ("01.3", "length of the shortest", lambda s, v: ids_and_mask(s, v, short=True)),
     ("01.3", "wrong way round", lambda s, v: ids_and_mask(s, v, words=False)),
     ("01.3", "Return two things", lambda s, v: ids_and_mask(s, v)[0]),
+    ("01.3", "should become", lambda s, v: ids_and_mask([one.lower() for one in s], v)),
+    ("01.3", "should become", lambda s, v: ids_and_mask([one.replace(",", "") for one in s], v)),
     ("01.3", "should be bool", lambda s, v: (ids_and_mask(s, v)[0], ids_and_mask(s, v)[1].long())),
     ("01.4", "do not overlap", lambda w, size, hop: cut(w, size, size)),
     ("01.4", "last frame is missing", lambda w, size, hop: cut(w, size, hop, more=-hop)),
@@ -90,6 +92,7 @@ WRONG = [
     ("01.5", "Divide by 127.5", lambda f: ((f.float() - 128) / 128).permute(3, 0, 1, 2)),
     ("01.5", "scrambled", lambda f: ((f.float() - 128) / 128).reshape(3, *f.shape[:3])),
     ("01.2", "the names of all four", lambda p: p.permute(2, 0, 1) / 127.5 - 1),
+    ("01.5", "comes from the format", lambda f: (f / f.max() * 2 - 1).permute(3, 0, 1, 2)),
     ("01.5", "Time comes first", lambda f: f.permute(0, 3, 1, 2) / 127.5 - 1),
     ("01.5", "Rows and columns", lambda f: f.permute(3, 0, 2, 1) / 127.5 - 1),
     ("01.6", "count colors", lambda p: sum(int((p == torch.tensor(rgb)).all(-1).sum()) > 12

@@ -25,6 +25,12 @@ def plain(query, key, value, mask=None, *, hide=None, divisor=None, dim=-1, afte
     return weights @ value, weights
 
 
+def late_zero(query, key, value, mask=None):
+    """The weights of a query that may look nowhere become zeros only after they have mixed the values."""
+    output, weights = plain(query, key, value, mask, hide=low)
+    return output, weights if mask is None else weights * mask
+
+
 def low(table, mask):
     return table.masked_fill(~mask, -1e30)
 
@@ -84,6 +90,8 @@ CORRECT = {                                                   # written otherwis
     "11.1": [lambda: dict(RIGHT), lambda: {**RIGHT, "equal": 0.333, "reordered": 0}],
     "11.2": [lambda q, k, v, mask=None: plain(q, k, v, mask, hide=low, after=zero),
              lambda q, k, v, mask=None: plain(q.mul_(q.shape[-1] ** -0.5), k, v, mask, hide=low, after=zero, divisor=1.0),
+             lambda q, k, v, mask=None: plain(q, k, v, mask, hide=lambda t, m: t.masked_fill(m.logical_not_(), -1e30),
+                                              after=lambda w, m: w.masked_fill(m, 0.0)),
              lambda q, k, v, mask=None: (F.scaled_dot_product_attention(q, k, v, mask),
                                          F.scaled_dot_product_attention(q, k, torch.eye(k.shape[1]).expand(len(k), -1, -1), mask))],
     "11.3": [lambda lengths, causal: mask_loops(lengths, causal, lambda t, s, n: s < n and (s <= t or not causal))],
@@ -111,6 +119,7 @@ WRONG = [
     ("11.2", "look nowhere gives NaN",
      lambda q, k, v, mask=None: plain(q, k, v, mask, hide=lambda t, m: t.masked_fill(~m, -torch.inf))),
     ("11.2", "should get zero weights", lambda q, k, v, mask=None: plain(q, k, v, mask, hide=low)),
+    ("11.2", "its output is not zero", late_zero),
     ("11.2", "Return two things", lambda q, k, v, mask=None: plain(q, k, v, mask)[0]),
     ("11.2", "should take (query, key, value, mask)", lambda q, k, v: plain(q, k, v)),
     ("11.2", "should be float32", lambda q, k, v, mask=None: [x.double() for x in plain(q, k, v, mask, hide=low)]),

@@ -112,6 +112,8 @@ WRONG = [
     ("13.3", "not the chances of the nucleus", lambda x, p, t: cut(x, max(p, 0.6), t)),
     ("13.3", "Nothing was cut off", lambda x, p, t: (x / t).softmax(-1)),
     ("13.3", "the likeliest always stays", lambda x, p, t: cut(x, p, t) if p > 0.1 else torch.zeros_like(x)),
+    ("13.4", "not the mean loss", lambda x, tokens, pad: (F.cross_entropy(x[:, :-1].mT, tokens[:, 1:], reduction="none")
+                                                          * (tokens[:, 1:] > pad)).sum() / (tokens[:, 1:] > pad).sum().clamp(min=1)),
     ("13.4", "still shifts twice", lambda x, tokens, pad: loss(x, tokens, pad, by=2)),
     ("13.4", "still shifts twice", lambda x, tokens, pad: loss(x, tokens, pad, by=2, skip=False)),
     ("13.4", "nothing is shifted", lambda x, tokens, pad: loss(x, tokens, pad, by=0)),
@@ -144,6 +146,7 @@ WRONG = [
     ("13.6", "whole number", lambda first, then, length: [True] * length),
     ("13.6", "greedy finds about 34", lambda first, then, length: beam(first, then, length, 1)),
     ("13.6", "close: keep more", lambda first, then, length: beam(first, then, length, 4)),
+    ("13.6", "greedy finds about 34", lambda first, then, length: torch.manual_seed(4) and beam(first, then, length, 1)),
     ("13.6", "a list of 10", lambda first, then, length: [0]),
 ]
 

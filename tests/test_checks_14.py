@@ -112,6 +112,7 @@ WRONG = [
     ("14.1", "one of the 577", lambda: {**RIGHT, "llava": 575}),
     ("14.1", "does not know the order", lambda: {**RIGHT, "bag": True}),
     ("14.1", "exactly the keys", lambda: {"numbers": 768}),
+    ("14.2", "Rows and columns are mixed up", lambda p, s, h, w: axes((0, 3, 1, 4, 2, 5))(p, s, *sorted((h, w))).reshape(-1, 3, h, w)),
     ("14.2", "A reshape alone", lambda p, s, h, w: p.reshape(len(p), 3, h, w)),
     ("14.2", "stand together before the rows", axes((0, 3, 1, 2, 4, 5))),
     ("14.2", "lies on its side", axes((0, 3, 1, 5, 2, 4))),

@@ -80,7 +80,7 @@ check("01.2", to_tensor)
 # ## 01.3 Sentences to numbers
 # *3 points · 15 minutes · medium*
 #
-# `sentences` is a list of texts, `vocabulary` a dict from word to number with `"<pad>": 0` and `"<unk>": 1`. Cut at the spaces. Return `ids`, int64 (B, T), where T is the length of the longest sentence and padding stands behind the words; and `mask`, boolean (B, T), True for real words. A word that is not in the vocabulary becomes `<unk>`, "unknown".
+# `sentences` is a list of texts, `vocabulary` a dict from word to number with `"<pad>": 0` and `"<unk>": 1`. Cut at the spaces. Return `ids`, int64 (B, T), where T is the length of the longest sentence and padding stands behind the words; and `mask`, boolean (B, T), True for real words. A word that is not in the vocabulary becomes `<unk>`, "unknown"; `Red` and `red,` are other words than `red`.
 
 # %% [markdown] task="01.3"
 # Example: with `{"<pad>": 0, "<unk>": 1, "red": 2}` the sentences `["red", "big red"]` give ids `[[2, 0], [1, 2]]` and mask `[[True, False], [True, True]]`.
@@ -145,7 +145,7 @@ check("01.4", frames)
 # ## 01.5 Find the bug
 # *3 points · 15 minutes · medium*
 #
-# A film is bytes (T, H, W, 3). A model for video wants float (3, T, H, W) from −1 to 1. The function below gives the right shape. But **there and back** does not give the film again. Run it, look at what comes out, and find three mistakes: one in the order of the numbers, two in their values.
+# A film is bytes (T, H, W, 3). A model for video wants float32 (3, T, H, W) from −1 to 1: bytes 0 to 255 become −1 to 1. The function below gives the right shape. But **there and back** does not give the film again. Run it, look at what comes out, and find three mistakes: one in the order of the numbers, two in their values.
 
 # %%
 def film_to_tensor_broken(frames):
@@ -206,7 +206,7 @@ def count_things(pixels):
         names = spread
     ### END SOLUTION
 
-# %% check="01.6" points=4
+# %% check="01.6" points=4 tags=["nbval-ignore-output"]
 check("01.6", count_things)
 
 # %% [markdown] task="01.6"

@@ -69,10 +69,11 @@ def encode(answer):
     vocabulary = {"<pad>": 0, "<unk>": 1} | dict(zip(words, (torch.randperm(40)[:5] + 2).tolist()))
     lengths = [1, *(torch.randperm(4)[:int(torch.randint(2, 5, ()))] + 2).tolist()]
     said = [[words[i] for i in torch.randint(5, (length,))] for length in lengths]
-    said[0] = ["hippopotamus"]                                                     # one long word is no long sentence
+    said[0] = ["hippopotamus" * 4]                                                 # one long word is no long sentence
     for row in said[1:]:
         for place in torch.randperm(len(row))[:int(torch.randint(1, 3, ()))].tolist():
             row[place] = new[int(torch.randint(len(new), ()))]                     # nobody has heard of it
+    said[1][0], said[2][0] = words[0].title(), words[0] + ","                      # words as they stand, says the text
     said = [said[i] for i in torch.randperm(len(said)).tolist()]
     sentences, longest, count = [" ".join(row) for row in said], max(lengths), len(said)
     want = torch.tensor([[*(vocabulary.get(word, 1) for word in row), *[0] * (longest - len(row))] for row in said])
@@ -147,6 +148,9 @@ def film_to_tensor(answer):
     expect(abs(got.max() - 1) < 1e-4 and abs(got.min() + 1) < 1e-4, "Nearly: 0 should become exactly -1 and 255 exactly 1. "
            "Divide by 127.5, then subtract 1.")
     close(got, want, "Some numbers are wrong: bytes 0 to 255 map to -1 to 1.")
+    dim = torch.randint(40, 200, film.shape, dtype=torch.uint8)
+    close(answer(dim.clone()), dim.permute(3, 0, 1, 2) / 127.5 - 1, "The range comes from the format, not from this film: 255 would be 1, "
+                                                                    "even if no pixel is that bright.")
 
 
 @exercise("01.6", points=4)

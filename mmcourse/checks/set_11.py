@@ -29,7 +29,8 @@ def predictions(answer):
 
 
 def _masked_inputs():
-    batch, length, keys, width = (torch.randperm(5)[:4] + 3).tolist()                  # all different
+    batch, length, keys = (torch.randperm(5)[:3] + 3).tolist()                         # all different
+    width = 11                                              # and a root that is not whole
     query, key, value = (torch.randn(batch, n, w) for n, w in ((length, width), (keys, width), (keys, 9)))
     mask = torch.rand(batch, length, keys) > 0.4
     mask[..., 0], mask[..., 1] = True, False                # every row has something to see and something hidden
@@ -74,7 +75,7 @@ def attention(answer):
         weights = answer(torch.full_like(query, 300.0), torch.full_like(key, size), value, torch.ones_like(mask))[1]
         expect(weights.isfinite().all(), "With large scores your softmax becomes NaN: exp of them is infinite or zero. `softmax` takes "
                                          "the largest score of a row off first.")
-    loud = answer(torch.full_like(query, 300.0), torch.full_like(key, -300.0), value, mask)[1]
+    loud = answer(torch.full_like(query, 300.0), torch.full_like(key, -300.0), value.clone(), mask.clone())[1]
     expect(not loud.isnan().any() and loud[~mask].abs().max() == 0 and same(loud.sum(-1), torch.ones_like(loud.sum(-1))),
            "With scores of minus 100,000 a hidden key still takes weight: the number in its place is not low enough.")
     high = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
@@ -87,6 +88,10 @@ def attention(answer):
     expect(not output.isnan().any(), "A query that may look nowhere gives NaN: a softmax over nothing but minus infinity. "
                                      "Its weights should be zeros.")
     expect(weights[0, 0].abs().max() == 0, "A query that may look nowhere should get zero weights.")
+    expect(output[0, 0].abs().max() == 0, "A query that may look nowhere gets zero weights, and yet its output is not zero: take the weights "
+                                          "after this last step to mix the values.")
+    close(output, F.scaled_dot_product_attention(query, key, eye, blind).nan_to_num(0.0) @ value,
+          "A query that may look nowhere has changed the output of another.")
 
 
 @exercise("11.3", points=2)

@@ -36,24 +36,29 @@ def assemble(answer):
     takes(answer, "patches", "size", "height", "width")
     size, rows, columns = (int(torch.randint(low, 5, ())) for low in (2, 2, 2))
     columns += rows                                          # never square
+    for wide in (True, False):
+        _assemble(answer, size, *((rows, columns) if wide else (columns, rows)))
+
+
+def _assemble(answer, size, rows, columns):
     height, width = rows * size, columns * size
-    want = torch.randn(3, 3, height, width)
+    want = torch.randn(2, 3, height, width)
     patches = torch.stack([torch.stack([cell.flatten() for cell in _cells(image, size)]) for image in want])
     got = answer(patches.clone(), size, height, width)
     tensor(got, want.shape, torch.float32)
     expect(not same(got, patches.reshape(want.shape)),
            "A reshape alone: the pixels of a patch are not neighbors in the picture's memory. Name six axes and permute them.")
-    six = patches.view(3, rows, columns, 3, size, size)
+    six = patches.view(2, rows, columns, 3, size, size)
     for wrong, hint in (
             ((0, 3, 1, 2, 4, 5), "Rows and columns of patches stand together before the rows inside of a patch: after a row of "
                                  "patches come the pixel rows of that patch."),
             ((0, 3, 1, 5, 2, 4), "Each patch lies on its side: the axes inside of a patch have changed places."),
             ((0, 3, 2, 4, 1, 5), "The patches stand in columns: reading order goes along the row first.")):
         expect(not same(got, six.permute(wrong).reshape(want.shape)), hint)
-    last = patches.view(3, rows, columns, size, size, 3).permute(0, 5, 1, 3, 2, 4).reshape(want.shape)
+    last = patches.view(2, rows, columns, size, size, 3).permute(0, 5, 1, 3, 2, 4).reshape(want.shape)
     expect(not same(got, last), "The colors were taken as the last axis of a patch: all red numbers come first, then green, "
                                 "then blue.")
-    tall = patches.view(3, columns, rows, 3, size, size).permute(0, 3, 1, 4, 2, 5).reshape(3, 3, width, height)
+    tall = patches.view(2, columns, rows, 3, size, size).permute(0, 3, 1, 4, 2, 5).reshape(2, 3, width, height)
     expect(not same(got, tall.reshape(want.shape)), "Rows and columns are mixed up: height / size is the number of rows.")
     close(got, want, "The pictures are not the ones that were cut.")
 
