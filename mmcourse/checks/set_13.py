@@ -184,6 +184,7 @@ def text_loss(answer):
     pad = int(torch.randint(4, 9, ()))                      # some numbers are below it, some above
     tokens = torch.randint(1, 11, (3, 8))
     tokens += tokens >= pad                                  # any number but that of the padding
+    tokens[0, 1], tokens[0, 2] = 1, 11
     for row, length in zip(tokens, (8, 5, 3)):
         row[length:] = pad
     logits = torch.randn(3, 8, 12) * 2

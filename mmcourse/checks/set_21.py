@@ -49,7 +49,9 @@ def lowest_loss(answer):
     count = fits.float().sum().item() / size
     others = [sum(math.log(max(n - 1, 1)) for n in part.sum(-1).tolist()) / size for part in (fits, fits.T)]
     blurred = torch.stack([F.cross_entropy(part.float(), torch.arange(size)) for part in (fits, fits.T)]).mean()
-    wrong = {"This is the loss of a blind guess: the false pairs are still in it.": math.log(size),
+    lone = sum(sum(values) / sum(value > 0 for value in values) for values in (rows, columns)) / 2
+    wrong = {"Rows and columns with one true pair were left out: they cost 0, and count in the mean.": lone,
+             "This is the loss of a blind guess: the false pairs are still in it.": math.log(size),
              "A floor of 0 holds only where no sentence is true of two pictures.": 0.0,
              "Only the rows are counted: InfoNCE asks both ways.": mean[0],
              "Only the columns are counted: InfoNCE asks both ways.": mean[1],

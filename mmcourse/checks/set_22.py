@@ -80,6 +80,7 @@ def low_rank(answer):
                                                                            "linear in "
                                                                             "each of the two.")
     close(got, want, "The logits are not a M b with the full matrices.", 1e-4)
+    tensor(answer(a[:1].clone(), b[:1].clone(), U, V, W), (1, outputs), torch.float32, "The result for a single pair")
 
 
 @exercise("22.4", points=3)
@@ -116,14 +117,15 @@ def fuse(answer):
     expect(not same(got, torch.stack([x, y], -1).flatten(1) @ weight.T, 1e-4),
            "Picture and words alternate: all features of the picture come first, then those of the words.")
     close(got, want, "The logits are not those of picture and words side by side.", 1e-4)
+    tensor(answer(a[:1].clone(), b[:1].clone(), weight), (1, 2), torch.float32, "The result for a single pair")
 
 
 @exercise("22.5", points=3)
 def step(answer):
     takes(answer, "a", "b", "labels", "U", "V", "W", "rate")
-    count, width, other, rank, rate = *(torch.randperm(6)[:4] + 3).tolist(), 0.2 + 0.3 * torch.rand(()).item()
-    a, b, labels = torch.randn(count, width), torch.randn(count, other), torch.randint(2, (count,))
-    before = [torch.randn(rank, width), torch.randn(rank, other), torch.randn(2, rank)]
+    count, width, other, rank, kinds, rate = *(torch.randperm(6)[:5] + 3).tolist(), 0.2 + 0.3 * torch.rand(()).item()
+    a, b, labels = torch.randn(count, width), torch.randn(count, other), torch.randint(kinds, (count,))
+    before = [torch.randn(rank, width), torch.randn(rank, other), torch.randn(kinds, rank)]
     leaves = [value.clone().requires_grad_() for value in before]
     U, V, W = leaves
     loss = F.cross_entropy(torch.einsum("bd,rd,be,re,kr->bk", a, U, b, V, W), labels)
@@ -152,10 +154,9 @@ def _signs(count, u, v):
 def learn(answer):
     takes(answer, "a", "b", "labels", "new_a", "new_b")
     shares = []
-    for _ in range(10):                                     # in one draw alone a wrong idea may be lucky
-        u, v = (F.normalize(torch.randn(8), dim=0) for _ in range(2))
-        a, b, labels = _signs(80, u, v)
-        new_a, new_b, truth = _signs(2000, u, v)
+    hidden = [[F.normalize(torch.randn(8), dim=0) for _ in range(2)] for _ in range(10)]      # one draw alone may be lucky
+    draws = [(_signs(80, u, v), _signs(2000, u, v)) for u, v in hidden]       # before the answer may fix the seed
+    for (a, b, labels), (new_a, new_b, truth) in draws:
         got = answer(a.clone(), b.clone(), labels.clone(), new_a.clone(), new_b.clone())
         tensor(got, truth.shape, torch.int64, "The guesses")
         expect(((got == 0) | (got == 1)).all(), f"Guesses are 0 or 1, and one of yours is {got[(got != 0) & (got != 1)][:1].tolist()}.")
@@ -164,5 +165,6 @@ def learn(answer):
     print(f"{score:.1%} of new pairs are right in the mean of ten draws (target: 92%; chance: 50%).")
     expect(score > 0.4, "Turned around: 1 means that the two signs are equal.")
     expect(score > 0.57, "This is near chance: an answer that adds up what each modality says cannot do it. Multiply them.")
-    expect(score >= 0.92, "Better than chance, but it also learns the noise: 80 pairs can teach few numbers. If you weigh the 64 "
-                         "products of features, keep the weights small, or make one direction for each modality of them.")
+    expect(score >= 0.92, "Better than chance. One product of features alone knows too little, and a rule of 64 free weights also "
+                         "learns the noise: 80 pairs can teach few numbers. Keep the weights small, or make one direction for each "
+                         "modality of them.")

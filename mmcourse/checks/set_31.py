@@ -43,8 +43,10 @@ def soft_targets(answer):
     people = []
     for k, row in enumerate(counts):
         said = [*[word for word, count in zip(choices, row) for _ in range(count)], *like.get(k, ())]
-        said += ["blue"] * (10 - len(said) if k != 5 else 1)                            # one row has fewer people
+        said += ["blue"] * (10 - len(said) if k != 5 else int(torch.randint(1, 5, ())))      # one row has fewer people
         people.append([said[i] for i in torch.randperm(len(said)).tolist()])
+    people = [people[i] for i in torch.randperm(len(people)).tolist()]
+    choices = tuple(choices[i] for i in torch.randperm(len(choices)).tolist())
     counts = [[said.count(word) for word in choices] for said in people]
     blurred = {"'Red' and 'red ' are not 'red' here: compare the strings as they are.": lambda word, other: word == other.lower().strip(),
                "'Red' is not 'red' here: compare the strings as they are.": lambda word, other: word == other.lower(),

@@ -1,6 +1,7 @@
 """Checks of lesson 32, captioning. Truth: loops over words and candidates, arithmetic, the world's own judgement."""
 
 import math
+from numbers import Real
 from random import Random
 
 import torch
@@ -99,7 +100,7 @@ def clipped_precision(answer):
             ("a red circle and a red circle and a red star", ["a red star and a red circle", "a red circle and a red circle"], 3),
             ("a red circle and a red circle and a red star", ["a red circle and a red star", "and a red circle and a"], 4),
             ("a red star", ["a red star"], 3), ("a red star", ["red star"], 3), ("a star", ["star a"], 2),
-            ("a a a", ["a a a a"], 2), ("red", ["a reddish star"], 1)):
+            ("a a a", ["a a a"], 2), ("red", ["a reddish star"], 1)):
         got, right = tuple(answer(caption, list(references), n)), _counts(caption, references, n)[0]
         expect(got == right, f"For n = {n}, {caption!r} and the references {references!r} the answer is {right}, and yours "
                              f"gives {got}.")
@@ -188,7 +189,9 @@ def beam_step(answer):
            "These are the right candidates in another order: the best comes first.")
     one = torch.tensor([-1.0]), torch.tensor([1]), torch.tensor([False]), torch.tensor([[-0.2, -1.7]])
     more = torch.tensor([-1.0, -30.0, -40.0]), torch.tensor([3, 4, 2]), torch.tensor([False, True, False]), 0.1 * torch.randn(3, 8)
-    for *given, alpha in (*(given for given, *_ in draws), (*one, 1.0), (*more, 1.0), _where_it_counts(0.0), _where_it_counts(2.0),
+    five = torch.tensor([-1.0, -300, -310, -320, -330]), torch.arange(3, 8), torch.arange(5) < 0, 0.1 * torch.randn(5, 8)
+    for *given, alpha in (*(given for given, *_ in draws), (*five, 1.0), (*five[:2], torch.arange(5) < 1, five[3], 1.0),
+                          (*one, 1.0), (*more, 1.0), _where_it_counts(0.0), _where_it_counts(2.0),
                           (*more[:2], torch.ones(3, dtype=torch.bool), more[3], 1.0),
                           (*more[:2], torch.zeros(3, dtype=torch.bool), more[3], 0.5)):
         right = _beams(*given, alpha)
@@ -245,7 +248,7 @@ def caption_mask(answer):
 @exercise("32.5", points=4)
 def prefix_batch(answer):
     takes(answer, "seen", "ids", "table")
-    (pictures, each), places, width = (torch.randperm(3)[:2] + 2).tolist(), int(torch.randint(2, 5, ())), 7
+    (pictures, each), places, width = (torch.randperm(3)[:2] + 3).tolist(), int(torch.randint(2, 5, ())), 7
     seen, table = torch.randn(pictures, places, width), torch.randn(20, width)
     lengths = torch.randperm(pictures * each) + 2                               # words of each caption, all different
     ids = torch.full((pictures * each, int(lengths.max()) + 2), PAD)
@@ -292,7 +295,7 @@ def metric(answer):
     takes(answer, "caption", "references")
     pairs = metrics.judged_pairs(500, first=int(torch.randint(2 ** 33, 2 ** 34, ())))
     trial = answer(pairs[0][0], list(pairs[0][2]))
-    expect(isinstance(trial, (int, float)) and not isinstance(trial, complex) or isinstance(trial, torch.Tensor) and trial.numel() == 1,
+    expect(isinstance(trial, Real) or getattr(trial, "shape", None) in ((), (1,)),
            f"A metric returns one number, and this is {trial!r}.")
 
     def finite(caption, references):
