@@ -223,7 +223,7 @@ def padded_sentences(answer):
 def look_for(answer):
     takes(answer, "cells", "color")
     inside, sharper, brightest, farthest, by_color = [], [], [], [], {}
-    seed, colors = 2**33 + int(torch.randint(10**9, ())), world.SPECS["standard"].colors
+    seed, colors = int(torch.randint(2**40, 2**60, ())), world.SPECS["standard"].colors
     for color in colors * 33:                                        # all equally often
         while color not in {thing.color for thing in world.sample(seed)}:
             seed += 1

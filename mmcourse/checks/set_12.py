@@ -250,7 +250,7 @@ def write(answer):
 def look_back(answer):
     takes(answer, "d_model", "back")
     scores, nearest = [], {}
-    for width in (32, 64):
+    for width in (32, 2 * int(torch.randint(17, 41, ()))):
         place = torch.arange(40).double()[:, None]
         angles = place * 10000.0 ** (-torch.arange(0, width, 2).double() / width)
         waves = torch.stack([angles.sin(), angles.cos()], -1).flatten(1).float()

@@ -209,13 +209,15 @@ def _things(encoder, seeds):
 def learn_shapes(answer):
     takes(answer, "tokens", "labels", "new")
     encoder = zoo.load("vision").cpu()
-    start = 2 ** 33 + int(torch.randint(10 ** 9, ()))
+    start = int(torch.randint(2 ** 40, 2 ** 60, ()))                    # too many seeds to try
     new, truth = _things(encoder, range(start, start + 400))
     scores, known = [], []
     for start in torch.randint(10 ** 9, (4,)).tolist():
         tokens, labels = (part[:180] for part in _things(encoder, range(start, start + 100)))
         number = torch.randperm(4)                                      # what a shape is called differs from draw to draw
-        got = answer(tokens.clone(), number[labels], new.clone())
+        turn = torch.linalg.qr(torch.randn(128, 128)).Q                 # else examples of other draws would help
+        tokens = tokens @ turn
+        got = answer(tokens.clone(), number[labels], new @ turn)
         tensor(got, truth.shape, torch.int64, "The guesses")
         scores.append((got == number[truth]).float().mean().item())
         known.append((answer(tokens.clone(), number[labels], tokens.clone()) == number[labels]).float().mean().item())

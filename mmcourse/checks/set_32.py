@@ -293,7 +293,7 @@ def prefix_batch(answer):
 @exercise("32.6", points=4)
 def metric(answer):
     takes(answer, "caption", "references")
-    pairs = metrics.judged_pairs(500, first=int(torch.randint(2 ** 33, 2 ** 34, ())))
+    pairs = metrics.judged_pairs(500, first=int(torch.randint(2 ** 40, 2 ** 60, ())))
     trial = answer(pairs[0][0], list(pairs[0][2]))
     expect(isinstance(trial, Real) or getattr(trial, "shape", None) in ((), (1,)),
            f"A metric returns one number, and this is {trial!r}.")

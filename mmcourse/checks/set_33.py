@@ -89,15 +89,16 @@ def _curved(weights):
 def ddim(answer):
     takes(answer, "network", "x", "alpha_bar", "times")
     alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 0.004, 1000) * (0.9 + 0.2 * torch.rand(())), 0)      # ends near 0.13
-    x, weights = torch.randn(5, 10), torch.randn(10, 10) / 2
+    x, weights = torch.randn(6, 10), torch.randn(10, 10) / 2
     times = [999, *sorted(torch.randint(200, 950, (3,)).tolist(), reverse=True), 120]
     network, asked = _curved(weights)
     got = answer(network, x.clone(), alpha_bar.clone(), list(times))
-    tensor(got, (5, 10), torch.float32)
+    tensor(got, (6, 10), torch.float32)
     expect(len(asked) == len(times), f"The network should be called once for each of the {len(times)} entries of `times`, and "
                                      f"you called it {len(asked)} times.")
     for (shape, t), step in zip(asked, times):
-        expect(isinstance(t, torch.Tensor) and t.shape == (5,), "The network wants a step for each row of x: a tensor (B,).")
+        expect(isinstance(t, torch.Tensor) and t.shape == (6,), "The network wants a step for each row of x: a tensor (B,).")
+        expect(t.dtype == torch.int64, f"The steps that the network is told should be int64, not {str(t.dtype)[6:]}.")
         expect(bool((t == step).all()), f"The network was asked about step {t[0].item()} where x is at step {step}: it has to "
                                         "know how noisy x is now.")
 
@@ -110,7 +111,7 @@ def ddim(answer):
     def walk(last=1.0, read=read, mix=mix, lefts=None):
         y, first, nows = x.double(), None, [alpha_bar[s].item() for s in times]
         for step, now, then in zip(times, nows, lefts or [*nows[1:], last]):
-            said = _curved(weights)[0](y, torch.full((5,), step))
+            said = _curved(weights)[0](y, torch.full((6,), step))
             first = said if first is None else first
             y = mix(read(y, said, now), said, then, now=now, first=first, y=y)
         return y
@@ -157,9 +158,9 @@ def noisy_batch(answer):
     takes(answer, "pictures", "alpha_bar")
     total, count = int(torch.randint(4, 8, ())), 6000
     alpha_bar, pictures = torch.linspace(0.9, 0.01, total), torch.randn(count, 2, 3, 3)
-    given = pictures.clone()
+    given, left = pictures.clone(), alpha_bar.clone()
     try:
-        out, again = answer(given, alpha_bar.clone()), answer(pictures.clone(), alpha_bar.clone())
+        out, again = answer(given, left), answer(pictures.clone(), alpha_bar.clone())
     except IndexError:
         expect(False, f"There is no step {total} when T is {total}: t goes from 0 to T - 1, and randint never gives its second "
                       "number.")
@@ -169,6 +170,7 @@ def noisy_batch(answer):
     tensor(noise, pictures.shape, torch.float32, "The noise")
     tensor(x, pictures.shape, torch.float32, "The noisy pictures")
     expect(torch.equal(given, pictures), "Your function changes `pictures` themselves, which training needs again: make new ones.")
+    expect(torch.equal(left, alpha_bar), "Your function changes `alpha_bar` itself, which the next batch needs again.")
     came = torch.bincount(t.clamp(min=0), minlength=total)
     expect(t.min() >= 0 and t.max() < total, f"t goes from {t.min()} to {t.max()}: with T = {total} steps it should be 0 to "
                                              f"{total - 1}.")
@@ -179,6 +181,8 @@ def noisy_batch(answer):
     expect((came * total / count - 1).abs().max() < 0.2, f"The steps come {came.tolist()} times in {count}: all should be equally "
                                                          "likely.")
     expect((t[1:] < t[:-1]).any() and not torch.equal(t, again[1]), "The steps come in a fixed order: draw each by chance.")
+    expect(max((t[k:] == t[:-k]).float().mean() for k in (1, count // 2)) < 0.5, "Several pictures of the batch share one drawn step: "
+           "draw one for each.")
     expect(not torch.equal(noise, again[2]), "Two batches get the same noise: draw it anew at each call.")
     expect(noise.std(0).min() > 0.1, "All pictures of the batch get the same noise: draw noise for each.")
     for axis, name in enumerate(("colors", "rows", "columns"), 1):
@@ -262,12 +266,12 @@ def name_kinds(answer):
         if x.shape[1:] != (3, 32, 32) or t.shape != x.shape[:1] or kinds.shape != x.shape[:1]:
             wrong.append("The network takes as many times and kinds as pictures: x is "
                          f"{tuple(x.shape)}, t {tuple(t.shape)}, kinds {tuple(kinds.shape)}.")
-        elif kinds.min() < 0 or kinds.max() > ANYTHING:
+        elif len(kinds) and (kinds.min() < 0 or kinds.max() > ANYTHING):
             wrong.append(f"Kinds are numbers from 0 to 23, and one is {kinds.max() if kinds.max() > ANYTHING else kinds.min()}.")
         elif asked > 10 * count:
             wrong.append(f"The network looked at more than 10 noisy pictures for each of {count} pictures: 10 are allowed.")
-        return torch.zeros_like(x) if wrong else model(x, t, kinds)
-    first = 2 ** 33 + int(torch.randint(10 ** 6, ()))
+        return torch.zeros_like(x) if wrong else model(x, t, names[kinds])
+    first, names = int(torch.randint(2 ** 40, 2 ** 60, ())), torch.arange(ANYTHING + 1)
     pictures, kinds = diffusion.shown(range(first, first + count))
     got = answer(network, pictures.clone())
     expect(not wrong, *wrong[:1] or [""])
@@ -278,6 +282,15 @@ def name_kinds(answer):
     print(f"{score:.0%} of {count} pictures are named rightly in {asked / count:.1f} looks each (target: 90% in at most 10; a "
           "random guess: 4%).")
     expect((got + 1 == kinds).float().mean() < 0.6, "Your numbers are one too small: kinds count from 0.")
+    if score >= 0.9:
+        turn, asked = 4 * int(torch.randint(1, 6, ())), 0
+        names = torch.cat([torch.arange(24).roll(turn), names[-1:]])
+        again = answer(network, pictures.clone())
+        tensor(again, (count,), torch.int64, "What you return")
+        expect(not wrong, *wrong[:1] or [""])
+        known = (names[again.clamp(0, 23)] == kinds).float().mean().item()
+        expect(known >= 0.6, "Asked with a network that numbers the kinds otherwise, you give the same names: they have to come from "
+                             "what the network guesses, not from the pixels or another model.")
     color, shape = ((got // 4 == kinds // 4).float().mean().item(), (got % 4 == kinds % 4).float().mean().item())
     expect(color > 0.4 or shape > 0.6, "This is hardly better than a guess. The right kind is the one whose error is the smallest, "
                                        "and the error is that of the guess against the clean picture.")

@@ -35,7 +35,7 @@ def predictions(answer):
 def cross_attention(answer):
     takes(answer, "patches", "words", "mask", "w_query", "w_key", "w_value")
     for _ in range(2):
-        batch, count, length, width = 3, int(torch.randint(5, 8, ())), int(torch.randint(8, 11, ())), 4
+        batch, count, length, width = 3, int(torch.randint(5, 8, ())), int(torch.randint(8, 11, ())), int(torch.randint(5, 8, ()))
         patches, words = torch.randn(batch, count, width), torch.randn(batch, length, width)
         mask = torch.arange(length) < torch.tensor([[length], [3], [length - 2]])
         maps_to = [1.5 * torch.randn(width, width) for _ in range(3)]
@@ -151,7 +151,7 @@ def guided_step(answer):
 @exercise("34.5", points=4)
 def training_batch(answer):
     takes(answer, "pictures", "ids", "empty", "noise", "u", "v", "alphas")
-    batch, count, length = 12, int(torch.randint(8, 15, ())), 5
+    batch, count, length = 36, int(torch.randint(8, 15, ())), 5
     pictures = torch.randint(256, (batch, 3, 4, 4)).to(torch.uint8)
     ids, empty = torch.randint(3, 50, (batch, length)), torch.tensor([1, 2, 0, 0, 0])
     noise, v = torch.randn(batch, 3, 4, 4), torch.where(torch.arange(batch) % 3 == 0, 0.1, 1.0) * torch.rand(batch)
@@ -175,6 +175,7 @@ def training_batch(answer):
     expect(steps.max() < count, "A step lies outside of alphas: they are numbered from 0 to T - 1.")
     expect(steps.tolist() != [int(one * (count - 1)) for one in u.tolist()],
            "The last step, the noisiest, is never drawn: T steps share the numbers from 0 to 1, not T - 1.")
+    expect(steps.min() >= 0, f"A step is {steps.min()}: they are numbered from 0.")
     expect(steps.min() == 0, "The first step, 0, is never drawn.")
     expect(steps.tolist() == right, "Step k is for u from k / T to (k + 1) / T.")
     tensor(told, (batch, length), torch.int64, "The second result, the sentences,")
