@@ -95,6 +95,7 @@ WRONG = [
     ("01.5", "comes from the format", lambda f: (f / f.max() * 2 - 1).permute(3, 0, 1, 2)),
     ("01.5", "Time comes first", lambda f: f.permute(0, 3, 1, 2) / 127.5 - 1),
     ("01.5", "Rows and columns", lambda f: f.permute(3, 0, 2, 1) / 127.5 - 1),
+    ("01.6", "world.read is not to be used", lambda p: len(world.read(p.numpy()))),
     ("01.6", "count colors", lambda p: sum(int((p == torch.tensor(rgb)).all(-1).sum()) > 12
                                            for rgb in world.COLORS.values())),
     ("01.6", "is the paper among them", lambda p: islands(ink(p)) + 1),

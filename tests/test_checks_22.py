@@ -100,6 +100,8 @@ WRONG = [
     ("22.3", "where is b", lambda a, b, U, V, W: ((a @ U.T) * (a @ U.T)) @ W.T),
     ("22.3", "You sum over the rank", lambda a, b, U, V, W: ((a @ U.T) * (b @ V.T)).sum(1, keepdim=True) * W.sum(1)),
     ("22.3", "should have the shape", lambda a, b, U, V, W: (a @ U.T) * (b @ V.T)),
+    ("22.3", "a single pair", lambda a, b, U, V, W: ((a @ U.T * (b @ V.T)) @ W.T).squeeze()),
+    ("22.4", "a single pair", lambda a, b, w: joined(a, b, w).squeeze()),
     ("22.4", "twice as many rows", lambda a, b, w: joined(a, b, w[:, :a.shape[1]], lambda x, y: torch.cat([x, y], 0))),
     ("22.4", "Nothing has changed yet", lambda a, b, w: joined(a, a, w, rows_below)),
     ("22.4", "depends on other pairs", lambda a, b, w: joined(a, b, w, rows_below)),

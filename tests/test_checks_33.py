@@ -2,6 +2,10 @@
 
 import prove
 import torch
+import torch.nn.functional as F
+
+from mmcourse import world
+from mmcourse.models.text2image import images
 
 RIGHT = {"signal": 0.5, "sigma": 0.87, "fog": -0.5, "loss": 1, "velocity": -1.5, "same": True}
 
@@ -72,6 +76,14 @@ def pair(t=lambda count, total: torch.randint(0, total, (count,)), noise=torch.r
         left = alpha_bar[steps].view(-1, 1, 1, 1)
         return root(left) * pictures + root(1 - left) * (noise(pictures) if other else e), steps, e
     return noisy_batch
+
+
+def by_the_oracle(network, pictures):
+    """The kinds are read off the pixels; the network is not asked what it guesses."""
+    network(pictures[:1], torch.full((1,), 0.5), torch.zeros(1, dtype=torch.long))
+    scenes = world.read(images(F.pad(pictures, [16] * 4, value=1.0)))
+    colors, shapes = list(world.COLORS), list(world.SHAPES)
+    return torch.tensor([4 * colors.index(scene[0].color) + shapes.index(scene[0].shape) for scene in scenes])
 
 
 def namer(t=0.3, best=torch.argmin, colors=range(6), away=lambda kinds: kinds):
@@ -158,7 +170,11 @@ WRONG = [
     ("33.3", "was asked about step", walk(ask=lambda t, then: then)),
     ("33.3", "a tensor (B,)", walk(rows=False)),
     ("33.3", "there is no fresh noise", walk(mix=lambda picture, said, then, **more: mixing(picture, torch.randn_like(said), then))),
+    ("33.6", "numbers the kinds otherwise", by_the_oracle),
     ("33.4", "The last step, T - 1, never comes", pair(lambda count, total: torch.randint(0, total - 1, (count,)))),
+    ("33.4", "share one drawn step", pair(lambda count, total: torch.randint(total, (count // 2,)).repeat(2))),
+    ("33.4", "share one drawn step", pair(lambda count, total: torch.randint(total, (count // 2,)).repeat_interleave(2))),
+    ("33.4", "changes `alpha_bar`", lambda pictures, alpha_bar: pair()(pictures, alpha_bar.sqrt_().square())),
     ("33.4", "Step 0 never comes", pair(lambda count, total: torch.randint(1, total, (count,)))),
     ("33.4", "There is no step", pair(lambda count, total: torch.randint(0, total + 1, (count,)))),
     ("33.4", "There is no step", pair(lambda count, total: torch.randint(1, total + 1, (count,)))),

@@ -153,6 +153,7 @@ WRONG = [
     ("34.4", "should have the shape", split_by_two),
     ("34.4", "should have the shape", lambda x, pictures, now, then, weight: pictures),
     ("34.5", "never drawn: T steps", batch(step=lambda u, count: (u * (count - 1)).long())),
+    ("34.5", "Step k is for u", batch(step=lambda u, count: (u * (count - 1)).round().long())),
     ("34.5", "outside of alphas", batch(step=lambda u, count: (u * count).long() + 1)),
     ("34.5", "The first step, 0", batch(step=lambda u, count: (u * (count - 1)).long() + 1)),
     ("34.5", "No sentence is dropped", batch(tell=lambda ids, empty, v: ids)),
