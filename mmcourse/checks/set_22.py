@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from mmcourse.checks import Again, close, exercise, expect, numbers, same, takes, tensor
+from mmcourse.checks import Again, close, exercise, expect, mistakes, numbers, same, takes, tensor
 
 
 @exercise("22.1", points=2)
@@ -69,16 +69,13 @@ def low_rank(answer):
     want = torch.stack([torch.stack([x @ matrix @ y for matrix in full]) for x, y in zip(a, b)])
     got = answer(*(given.clone() for given in (a, b, U, V, W)))
     tensor(got, want.shape, torch.float32)
-    expect(not same(got, (a @ U.T + b @ V.T) @ W.T, 1e-4), "The two are added: that is early fusion by a sum. Multiply "
-                                                           "them.")
-    expect(not same(got, (a @ U.T * (a @ U.T)) @ W.T, 1e-4), "The first modality is multiplied with itself: where is b?")
-    expect(not same(got, (b @ V.T * (b @ V.T)) @ W.T, 1e-4), "The second modality is multiplied with itself: where is a?")
-    dot = (a @ U.T * (b @ V.T)).sum(1, keepdim=True)
-    expect(not same(got, dot * W.sum(1), 1e-4), "You sum over the rank before W: each of the products has a weight of "
-                                                "its own.")
-    expect(not same(got, (a @ U.T).relu() * (b @ V.T).relu() @ W.T, 1e-4), "No activation is asked for: bilinear means "
-                                                                           "linear in "
-                                                                            "each of the two.")
+    x, y = a @ U.T, b @ V.T
+    mistakes(got, want,
+             ((x + y) @ W.T, "The two are added: that is early fusion by a sum. Multiply them."),
+             ((x * x) @ W.T, "The first modality is multiplied with itself: where is b?"),
+             ((y * y) @ W.T, "The second modality is multiplied with itself: where is a?"),
+             ((x * y).sum(1, keepdim=True) * W.sum(1), "You sum over the rank before W: each of the products has a weight of its own."),
+             ((x.relu() * y.relu()) @ W.T, "No activation is asked for: bilinear means linear in each of the two."), tolerance=1e-4)
     close(got, want, "The logits are not a M b with the full matrices.", 1e-4)
     tensor(answer(a[:1].clone(), b[:1].clone(), U, V, W), (1, outputs), torch.float32, "The result for a single pair")
 
