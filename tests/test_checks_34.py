@@ -128,6 +128,7 @@ WRONG = [
     ("34.2", "without the patches", lambda x, *given: (x + with_torch(x, *given)[0], with_torch(x, *given)[1])),
     ("34.2", "not divided by the square root", attending(scaled=0)),
     ("34.2", "not by its square root", attending(scaled=1)),
+    ("34.2", "The", lambda x, c, mask, query, *more: attending()(x, c, mask, query * x.shape[-1] ** 0.5 / 2, *more)),
     ("34.2", "runs over the patches", attending(over=1)),
     ("34.2", "as they are", attending(values="words")),
     ("34.2", "The keys were added", attending(values="keys")),

@@ -290,6 +290,17 @@ def test_reports_of_a_class(handed_in, course, capsys):
     assert len(seed) == 32 and all(seed not in (target / name).read_text("utf-8") for name in ("report.html", "marks.csv", "marks.json"))
 
 
+def test_a_gradebook_keeps_how_it_begins_and_a_huge_cell_gets_a_sentence(tmp_path):
+    book = tmp_path / "book.csv"
+    for begin in ("", "\ufeff"):
+        book.write_text(f"{begin}ID,Mark\nana,\n", encoding="utf-8")
+        assert report.fill(book, "Mark", [], tmp_path / "out.csv") == []
+        assert (tmp_path / "out.csv").read_bytes() == book.read_bytes()
+    book.write_text(f"ID,Mark\nana,{'x' * 200_000}\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="is no table of a gradebook"):
+        report.fill(book, "Mark", [], tmp_path / "out.csv")
+
+
 def test_a_gradebook_that_does_not_fit_gets_a_sentence(course, tmp_path, monkeypatch):
     book = tmp_path / "book.csv"
     book.write_text("Name,Mark\nAna,\n", encoding="utf-8")

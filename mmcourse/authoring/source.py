@@ -118,7 +118,8 @@ def _header(lines, kind, faults):
     try:
         node, header = yaml.compose(text), yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:           # the second for a date that no calendar has
-        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or getattr(error, "reason", None) or error
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or error
         line = first + 2 + mark.line if mark else first + 1
         faults.append((line, f"the header is no YAML ({problem}); put text with a colon in quotes"))
         return {}, end + 1

@@ -40,7 +40,8 @@ def readme(text, lessons, exercises, language="en"):
         if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
             if name == "teaching" and not text.count(begin) + text.count(end):
                 continue
-            raise UsageError(f"README{'' if language == 'en' else '.zh'}.md has no place for the {name}: put `{begin}` and `{end}` there, once.")
+            file = "README.md" if language == "en" else "README.zh.md"
+            raise UsageError(f"{file} has no place for the {name}: put `{begin}` and `{end}` there, once.")
         table = _table(HEADS[name, language], lessons, language, lambda one: row(one, sets.get(one.number), language))
         text = re.sub(rf"(?<={begin}).*(?={end})", lambda _: f"\n\n{table}\n\n", text, flags=re.S)
     return text
@@ -64,9 +65,10 @@ def glossary(lessons):
 def _table(head, lessons, language, row):
     rows, part = [_row(head), "|---" * len(head) + "|"], None
     for lesson in lessons:
-        if min(lesson.number // 10, len(PARTS[language]) - 1) != part:
-            part = min(lesson.number // 10, len(PARTS[language]) - 1)
-            rows.append(_row(["", f"**{PARTS[language][part]}**", *[""] * (len(head) - 2)]))
+        name = PARTS[language][min(lesson.number // 10, len(PARTS[language]) - 1)]
+        if name != part:
+            part = name
+            rows.append(_row(["", f"**{part}**", *[""] * (len(head) - 2)]))
         rows.append(_row([f"{lesson.number:02d}", *row(lesson)]))
     return "\n".join(rows)
 

@@ -201,7 +201,8 @@ def _gone(status):
     names = {-signal.SIGXCPU: ("time", "it used up the processor time of an exercise"),
              -signal.SIGSEGV: ("died", "the process crashed (segmentation fault)"),
              -signal.SIGKILL: ("died", "the process was killed: by its own code, or for want of memory")}
-    return Ended(*names.get(status if isinstance(status, int) else None, ("died", "the process was ended by this answer (exit or crash)")))
+    status = status if isinstance(status, int) else None
+    return Ended(*names.get(status, ("died", "the process was ended by this answer (exit or crash)")))
 
 
 class _Far(torch.autograd.Function):

@@ -1,6 +1,5 @@
 """What a run looks like on paper: tables, one HTML page, JSON, and the columns that a gradebook wants."""
 
-import codecs
 import collections
 import csv
 import html
@@ -114,6 +113,7 @@ def _nbgrader(results):
         yield result["stem"], "", "", result["student"], "", "", "", points, 0.0, points, of
 
 
+MARK = "\ufeff"              # what some programs begin a file with
 IDENTITIES = ("ID", "SIS User ID", "SIS Login ID", "Email address", "ID number", "Username", "Identifier", "student_id")
 
 
@@ -123,11 +123,11 @@ def gradebook(export, column):
     Raises UsageError when file or column do not fit.
     """
     try:
-        raw = Path(export).read_bytes().decode("utf-8-sig")
+        raw = Path(export).read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{export} cannot be read ({getattr(error, 'strerror', 'it is not UTF-8')}).") from None
     try:
-        rows = list(csv.reader(io.StringIO(raw, newline="")))
+        rows = list(csv.reader(io.StringIO(raw.removeprefix(MARK), newline="")))
     except csv.Error as error:
         raise UsageError(f"{export} is no table of a gradebook ({error}): export it anew, as CSV.") from None
     head = rows[0] if rows else []
@@ -156,7 +156,7 @@ def fill(export, column, results, target):
             continue
         mine[0][place] = str(value)
     text = io.StringIO()
-    text.write("\ufeff" if Path(export).read_bytes().startswith(codecs.BOM_UTF8) else "")
+    text.write(MARK if raw.startswith(MARK) else "")
     csv.writer(text, lineterminator="\r\n" if "\r\n" in raw else "\n").writerows(rows)
     write(Path(target), text.getvalue())
     return sorted(unknown)
